@@ -1,0 +1,137 @@
+"""Strict DER for declarative Python classes: the only module that touches the ASN.1 codec.
+
+The codec is ``cryptography.hazmat.asn1``: Rust, strict DER, inside a dependency
+that is needed anyway (docs/adr/0001).  Upstream still marks it provisional, so
+everything else imports it from here, and a change of codec is a change of one file.
+
+A type is declared once::
+
+    @sequence
+    class RRTags:
+        rrpid: RRPID
+        date: Time
+
+and gains keyword-only construction, immutability, comparison by value, ``encode``
+and ``decode``.  ``decode(encode(x)) == x`` and ``encode(decode(T, b)) == b`` hold for
+every value and for every byte string that decodes: DER has one encoding per value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import typing
+
+from cryptography.hazmat import asn1
+from cryptography.hazmat.asn1 import (
+    TLV,
+    BitString,
+    Default,
+    Explicit,
+    GeneralizedTime,
+    Implicit,
+    Null,
+    PrintableString,
+    SetOf,
+    Size,
+    UTCTime,
+    Variant,
+    value_set,
+)
+
+__all__ = [
+    "MAX_SIZE",
+    "TLV",
+    "BitString",
+    "DecodingFailure",
+    "Default",
+    "Explicit",
+    "GeneralizedTime",
+    "Implicit",
+    "Null",
+    "PrintableString",
+    "SetOf",
+    "Size",
+    "UTCTime",
+    "Variant",
+    "decode",
+    "encode",
+    "explicit",
+    "general_time",
+    "redacted",
+    "sequence",
+    "tlv",
+    "value_set",
+]
+
+MAX_SIZE = 1 << 20
+"""Octets: nothing larger is ever given to the parser.  Protocol layers set lower limits of their own."""
+
+T = typing.TypeVar("T")
+
+
+class DecodingFailure(ValueError):
+    """The bytes are not the DER encoding of the type asked for.  The cause is named, never the content."""
+
+
+@typing.dataclass_transform(kw_only_default=True, frozen_default=True)
+def sequence(cls: type[T]) -> type[T]:
+    """Declare ``cls`` as an ASN.1 SEQUENCE and as a frozen, keyword-only value.
+
+    The codec's own decorator makes a mutable class without ``__eq__`` and ``__repr__``;
+    dataclass() does not replace an ``__init__`` it finds, hence the ``del``.
+    """
+    registered = asn1.sequence(cls)
+    del registered.__init__
+    return dataclasses.dataclass(frozen=True, kw_only=True, repr="__repr__" not in cls.__dict__)(registered)
+
+
+def redacted(self: object) -> str:
+    """A ``__repr__`` for values that hold card data or keys: ``__repr__ = redacted``."""
+    return f"<{type(self).__name__} redacted>"
+
+
+def encode(value: object) -> bytes:
+    """The DER encoding of a value of a ``sequence`` type.  ValueError if a size limit is broken."""
+    return asn1.encode_der(value)
+
+
+def decode(cls: type[T], data: bytes, *, limit: int = MAX_SIZE) -> T:
+    """The value of type ``cls`` whose DER encoding is exactly ``data`` (no trailing octets).
+
+    DecodingFailure for anything else, including input longer than ``limit`` octets:
+    the size is capped before the parser sees a byte.
+    """
+    if len(data) > limit:
+        raise DecodingFailure(f"{cls.__name__}: {len(data)} octets exceed the limit of {limit}")
+    try:
+        return asn1.decode_der(cls, data)
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        # The codec's text can quote offsets and kinds that depend on secret content: name the type only.
+        raise DecodingFailure(f"not the DER encoding of {cls.__name__}") from None
+
+
+def general_time(moment: datetime.datetime) -> GeneralizedTime:
+    """A GeneralizedTime in UTC to the second, as DER and SET want it.  ``moment`` must be aware."""
+    return GeneralizedTime(moment.astimezone(datetime.UTC).replace(microsecond=0))
+
+
+def tlv(tag: int, *parts: bytes | memoryview) -> bytes:
+    """Tag (one octet), definite length in the fewest octets (X.690 §10.1), and the joined ``parts``."""
+    content = b"".join(parts)
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(octets))) + octets + content
+
+
+def explicit(number: int, content: bytes) -> bytes:
+    """``content`` under the context-specific constructed tag ``number``, of any size (X.690 §8.1.2.4)."""
+    if number < 31:
+        return tlv(0xA0 | number, content)
+    septets = [number & 0x7F]
+    while number := number >> 7:
+        septets.append(0x80 | (number & 0x7F))
+    # A long tag is the short form's octet with all tag bits set, then the number in base 128.
+    return bytes((0xBF, *reversed(septets))) + tlv(0, content)[1:]

@@ -1,0 +1,1 @@
+"""A payment protocol in the style of SET, with present-day cryptography."""

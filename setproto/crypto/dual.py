@@ -1,0 +1,175 @@
+"""The dual signature: one signature over several parts, each verifiable by someone who sees only that part.
+
+A cardholder signs an order (for the merchant) and a payment instruction (for the gateway) with one
+signature over the pair of their digests.  Each reader gets one part in full and the digest of the other, so
+it can check the signature, knows that the parts belong together, and learns nothing about the part it does
+not see (SET Book 1, "dual signature"; set-protocol.md §3).  The idea has nothing to do with payments, and
+neither has this module.
+
+To use it for a protocol of your own, choose an object identifier for the whole and one for each part:
+
+>>> from cryptography import x509
+>>> TENDER = x509.ObjectIdentifier("2.25.1.1")      # an arc of your own
+>>> PRICE, DRAWING = x509.ObjectIdentifier("2.25.1.2"), x509.ObjectIdentifier("2.25.1.3")
+>>> tender = Form(TENDER, (PRICE, DRAWING))
+
+The bidder signs both parts at once; each salt is fresh and random, and goes with its part only:
+
+>>> import os
+>>> from setproto.crypto.examples import bidder, trust_bidder      # a key, and a decision whom to trust
+>>> parts = [Part(PRICE, b"EUR 1,200", os.urandom(32)), Part(DRAWING, b"<svg/>", os.urandom(32))]
+>>> signed = tender.sign(bidder, parts)
+
+The purchasing desk gets the price and the digest of the drawing; the workshop the reverse.  Each verifies alone:
+
+>>> tender.verify(signed.view(PRICE), suite="p256", certify=trust_bidder).content
+b'EUR 1,200'
+>>> tender.verify(signed.view(DRAWING), suite="p256", certify=trust_bidder).content
+b'<svg/>'
+
+And both can find out whether they hold parts of the same whole:
+
+>>> desk = tender.verify(signed.view(PRICE), suite="p256", certify=trust_bidder)
+>>> shop = tender.verify(signed.view(DRAWING), suite="p256", certify=trust_bidder)
+>>> desk.digests == shop.digests
+True
+
+Design: a digest covers the suite, the form, the part's type, an explicit salt and the content, each framed, so
+no part can stand in another's place, in another form or suite, and a part of little entropy (a card number, an
+address) cannot be guessed from its digest.  The salt is a field of its own because randomness that happens to
+be in a signature is no salt: a deterministic signature scheme would open the hidden part to a dictionary.
+More than two parts work the same way: a carrier or an insurer may each see their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cryptography import x509
+
+from pki.der import tlv
+from setproto.crypto.digests import digest
+from setproto.crypto.signed import Signer, SigningCertificate, oid_tlv, verify
+from setproto.errors import SignatureFailure
+
+MIN_SALT: Final = 16
+"""Octets of salt at the least: 128 bits unknown to whoever must not guess the part (PX-3)."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part in full: its type, its content and its salt (at least 16 fresh random octets)."""
+
+    type: x509.ObjectIdentifier
+    content: bytes = field(repr=False)
+    salt: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.salt) < MIN_SALT:
+            raise SignatureFailure(f"a part's salt has at least {MIN_SALT} octets")
+
+
+@dataclass(frozen=True)
+class View:
+    """What one reader gets: a part, the digests of the parts it does not see, and the signature.  Unverified."""
+
+    part: Part
+    hidden: Mapping[x509.ObjectIdentifier, bytes]
+    signature: bytes
+
+
+@dataclass(frozen=True)
+class VerifiedPart:
+    """A part whose signature over the whole was verified; only :meth:`Form.verify` makes one."""
+
+    content: bytes = field(repr=False)
+    type: x509.ObjectIdentifier
+    digests: Mapping[x509.ObjectIdentifier, bytes]
+    """The digest of every part, hidden ones included: equal maps mean parts of one whole."""
+    signer: Any
+    """What ``certify`` returned."""
+
+
+@dataclass(frozen=True)
+class DualSignature:
+    """One signature over several parts, on the signer's side: everything from which views are cut."""
+
+    parts: Mapping[x509.ObjectIdentifier, Part]
+    digests: Mapping[x509.ObjectIdentifier, bytes]
+    signature: bytes
+
+    def view(self, part_type: x509.ObjectIdentifier) -> View:
+        """The view of the reader of this part."""
+        hidden = {oid: value for oid, value in self.digests.items() if oid != part_type}
+        return View(self.parts[part_type], hidden, self.signature)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is signed together: the type of the whole, and the types of its parts in order (two or more)."""
+
+    content_type: x509.ObjectIdentifier
+    part_types: tuple[x509.ObjectIdentifier, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.part_types) < 2 or len(set(self.part_types)) != len(self.part_types):
+            raise ValueError("a form has two or more parts of different types")
+
+    def digest(self, part: Part, suite: str) -> bytes:
+        """The digest that stands for a part: 32 octets, bound to the form, the type, the suite and the salt."""
+        return digest(
+            "dual part",
+            oid_tlv(self.content_type),
+            oid_tlv(part.type),
+            suite.encode(),
+            part.salt,
+            part.content,
+        )
+
+    def to_be_signed(self, digests: Mapping[x509.ObjectIdentifier, bytes], suite: str) -> bytes:
+        """SEQUENCE {version 1, suite UTF8String, SEQUENCE OF SEQUENCE {type OID, digest OCTET STRING}}."""
+        parts = (tlv(0x30, oid_tlv(oid), tlv(0x04, digests[oid])) for oid in self.part_types)
+        return tlv(0x30, b"\x02\x01\x01", tlv(0x0C, suite.encode()), tlv(0x30, *parts))
+
+    def sign(self, signer: Signer, parts: Iterable[Part], *, certificates: Iterable[bytes] = ()) -> DualSignature:
+        """Sign all parts with one signature: exactly one part of each type of the form.
+
+        ``certificates`` (DER) are enclosed for whoever has to validate the signer's.
+        """
+        by_type: dict[x509.ObjectIdentifier, Part] = {}
+        for part in parts:
+            if part.type in by_type:
+                raise ValueError("two parts of one type")
+            by_type[part.type] = part
+        if set(by_type) != set(self.part_types):
+            raise ValueError("the parts are not those of the form")
+        suite = signer.suite.name
+        digests = {oid: self.digest(by_type[oid], suite) for oid in self.part_types}
+        signature = signer.sign(
+            self.to_be_signed(digests, suite), self.content_type, certificates=certificates, detached=True
+        )
+        return DualSignature(by_type, digests, signature)
+
+    def verify(
+        self, view: View, *, suite: str, certify: Callable[[bytes, Sequence[bytes]], SigningCertificate]
+    ) -> VerifiedPart:
+        """The part, once the signature over it and over the digests of the others is verified.
+
+        ``suite`` is the verifier's own; ``certify`` decides about the signer's certificate as in ``cms.verify``.
+        What is verified is rebuilt from the content itself: no digest of the visible part is taken from anybody.
+        SignatureFailure if a part is missing, has another type, or the signature does not hold.
+        """
+        digests = {**view.hidden, view.part.type: self.digest(view.part, suite)}
+        if view.part.type in view.hidden or set(digests) != set(self.part_types):
+            raise SignatureFailure("the parts are not those of the form")
+        verified = verify(
+            view.signature,
+            content_type=self.content_type,
+            certify=certify,
+            content=self.to_be_signed(digests, suite),
+        )
+        if verified.signer.suite != suite:
+            raise SignatureFailure("the signer is of another suite")
+        return VerifiedPart(view.part.content, view.part.type, digests, verified.signer)

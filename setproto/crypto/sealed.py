@@ -1,0 +1,199 @@
+"""CMS AuthEnvelopedData with AES-256-GCM (RFC 5083, RFC 5084): SET's operators E and EK.
+
+A sealed object opens only for the holder of the recipient's key *and* only in the context for which it was
+made: :class:`SealContext`, or any octets for users with another protocol.  Tampering is always noticed, and
+every failure to open is the same error with the same text.  Stock ``openssl cms -decrypt`` opens these
+objects for the suites that it knows.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
+
+from pki.der import TLV, Explicit, Implicit, SetOf, Size, decode, sequence, tlv
+from pki.der import DecodingFailure as NotDER
+from setproto.crypto.recipients import KEY_MANAGEMENT, KEY_SIZE, KeyManagement, NotForThisKey, SharedKey
+from setproto.crypto.signed import oid_tlv, subject_key_identifier
+from setproto.crypto.suites import suite
+from setproto.errors import DecryptionFailure
+
+ID_AUTH_ENVELOPED_DATA: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.16.1.23")
+_AES256_GCM: Final = x509.ObjectIdentifier("2.16.840.1.101.3.4.1.46")
+_NONCE_SIZE: Final = 12
+_TAG_SIZE: Final = 16
+
+
+@sequence
+class GCMParameters:
+    """GCMParameters (RFC 5084 §3.2); the tag always has 16 octets, so the field is never the default 12."""
+
+    nonce: bytes
+    icv_length: int
+
+
+@sequence
+class ContentEncryptionAlgorithm:
+    """AlgorithmIdentifier of AES-256-GCM."""
+
+    algorithm: x509.ObjectIdentifier
+    parameters: GCMParameters
+
+
+@sequence
+class EncryptedContentInfo:
+    """EncryptedContentInfo (RFC 5652 §6.1)."""
+
+    content_type: x509.ObjectIdentifier
+    algorithm: ContentEncryptionAlgorithm
+    encrypted_content: Annotated[bytes, Implicit(0)]
+
+
+@sequence
+class AuthEnvelopedData:
+    """AuthEnvelopedData for one recipient, without attributes (RFC 5083 §2.1)."""
+
+    version: int
+    recipient_infos: Annotated[SetOf[TLV], Size(min=1, max=1)]
+    auth_encrypted_content_info: EncryptedContentInfo
+    mac: bytes
+
+
+@sequence
+class SealedContentInfo:
+    """ContentInfo holding AuthEnvelopedData."""
+
+    content_type: x509.ObjectIdentifier
+    content: Annotated[AuthEnvelopedData, Explicit(0)]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Content that came out of a sealed object intact and in its context.  Only :func:`unseal` makes one.
+
+    It says nothing about who sealed it: that is what a signature inside is for.
+    """
+
+    content: bytes
+    content_type: x509.ObjectIdentifier
+
+    def __repr__(self) -> str:
+        return f"<Opened {self.content_type.dotted_string}, {len(self.content)} octets>"
+
+
+class Recipient:
+    """Whose key an object is sealed to: the public half, from a certificate that the caller has validated."""
+
+    def __init__(self, public_key: Any, certificate_der: bytes, suite_name: str) -> None:
+        self.suite = suite(suite_name).name
+        self.public_key = public_key
+        self.identifier = subject_key_identifier(certificate_der)
+        self.key_management: KeyManagement = KEY_MANAGEMENT[self.suite]
+
+
+class RecipientKey:
+    """A key-exchange private key with its certificate: opens what was sealed to it.  Redacted in ``repr``."""
+
+    def __init__(self, private_key: Any, certificate_der: bytes, suite_name: str) -> None:
+        if private_key.public_key() != x509.load_der_x509_certificate(certificate_der).public_key():
+            raise ValueError("the private key does not belong to the certificate")
+        self.suite = suite(suite_name).name
+        self.certificate = certificate_der
+        self.identifier = subject_key_identifier(certificate_der)
+        self.key_management: KeyManagement = KEY_MANAGEMENT[self.suite]
+        self.private_key = private_key
+
+    def __repr__(self) -> str:
+        return f"<RecipientKey {self.suite} {self.identifier.hex()[:16]}>"
+
+
+class SecretKey:
+    """32 octets known to both sides, or to one that seals to itself; usable as either end.  Redacted."""
+
+    def __init__(self, key: bytes, identifier: bytes) -> None:
+        if len(key) != KEY_SIZE:
+            raise ValueError(f"a shared key has {KEY_SIZE} octets")
+        self.public_key = self.private_key = key
+        self.identifier = identifier
+        self.key_management: KeyManagement = SharedKey()
+
+    def __repr__(self) -> str:
+        return f"<SecretKey {self.identifier.hex()[:16]}>"
+
+
+def seal(
+    content: bytes,
+    recipient: Recipient | SecretKey,
+    *,
+    content_type: x509.ObjectIdentifier,
+    context: bytes,
+) -> bytes:
+    """The DER of a ContentInfo with AuthEnvelopedData: ``content`` under a fresh key for ``recipient``.
+
+    ``context`` is bound to the object; opening needs the same octets.
+    """
+    content_key = os.urandom(KEY_SIZE)
+    nonce = os.urandom(_NONCE_SIZE)
+    encrypted = AESGCM(content_key).encrypt(nonce, content, None)
+    info = recipient.key_management.wrap(content_key, recipient.public_key, recipient.identifier, context)
+    parameters = tlv(0x30, tlv(0x04, nonce), b"\x02\x01\x10")
+    enveloped = tlv(
+        0x30,
+        b"\x02\x01\x00",
+        tlv(0x31, info),
+        tlv(
+            0x30,
+            oid_tlv(content_type),
+            tlv(0x30, oid_tlv(_AES256_GCM), parameters),
+            tlv(0x80, encrypted[:-_TAG_SIZE]),
+        ),
+        tlv(0x04, encrypted[-_TAG_SIZE:]),
+    )
+    return tlv(0x30, oid_tlv(ID_AUTH_ENVELOPED_DATA), tlv(0xA0, enveloped))
+
+
+def unseal(
+    data: bytes,
+    key: RecipientKey | SecretKey,
+    *,
+    content_type: x509.ObjectIdentifier,
+    context: bytes,
+) -> Opened:
+    """Open a sealed object that must have been made for this key, this content type and this context.
+
+    DecryptionFailure otherwise.  Everything that can go wrong, from bad DER to a bad tag, ends in that one
+    error without detail: the opener must not be an oracle (RFC 3218 §2.3; set-protocol.md §7).
+    """
+    try:
+        envelope = decode(SealedContentInfo, data)
+        enveloped = envelope.content
+        encrypted = enveloped.auth_encrypted_content_info
+        algorithm = encrypted.algorithm
+        if (
+            envelope.content_type != ID_AUTH_ENVELOPED_DATA
+            or enveloped.version != 0
+            or encrypted.content_type != content_type
+            or algorithm.algorithm != _AES256_GCM
+            or algorithm.parameters.icv_length != _TAG_SIZE
+            or len(algorithm.parameters.nonce) != _NONCE_SIZE
+            or len(enveloped.mac) != _TAG_SIZE
+        ):
+            raise NotForThisKey
+        info = enveloped.recipient_infos.as_list()[0]
+        content_key = key.key_management.unwrap(
+            tlv(info.tag_bytes[0], info.data), key.private_key, key.identifier, context
+        )
+        if len(content_key) != KEY_SIZE:
+            raise NotForThisKey
+        content = AESGCM(content_key).decrypt(
+            algorithm.parameters.nonce, encrypted.encrypted_content + enveloped.mac, None
+        )
+    except (NotDER, NotForThisKey, InvalidTag, InvalidUnwrap, ValueError, TypeError):
+        raise DecryptionFailure from None
+    return Opened(content, content_type)

@@ -1,0 +1,347 @@
+"""CMS SignedData (RFC 5652 §5): SET's operators S and SO.
+
+What is made here, always: version 3, one signer named by subjectKeyIdentifier, the signer's certificate
+enclosed, and four signed attributes: contentType and messageDigest (RFC 5652 §11), the suite as
+CMSAlgorithmProtection (RFC 6211) and the exact certificate as signingCertificateV2 (RFC 5035).  Nothing
+about a signature is then left outside it.  Stock ``openssl cms -verify`` checks these objects.
+
+What is accepted: the same, and the two attributes that other software adds (signingTime,
+smimeCapabilities).  An attribute that is not known here is refused: a receiver accepts only what it can name.
+
+The signed attributes of a signer and a content type are constant but for the digest, so they are built
+once per signer as a template; building them per signature would cost as much as the P-256 operation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Any, Final, Protocol
+
+from cryptography import x509
+
+from pki.der import TLV, Explicit, Implicit, SetOf, Size, decode, encode, sequence, tlv
+from pki.der import DecodingFailure as NotDER
+from setproto.crypto.digests import equal
+from setproto.crypto.suites import Suite, suite
+from setproto.errors import CertificateRefused, DecodingFailure, ErrorCode, SignatureFailure
+
+ID_DATA: Final = x509.ObjectIdentifier("1.2.840.113549.1.7.1")
+ID_SIGNED_DATA: Final = x509.ObjectIdentifier("1.2.840.113549.1.7.2")
+_CONTENT_TYPE: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.3")
+_MESSAGE_DIGEST: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.4")
+_SIGNING_TIME: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.5")
+_SMIME_CAPABILITIES: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.15")
+_SIGNING_CERTIFICATE_V2: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.16.2.47")
+_ALGORITHM_PROTECTION: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.52")
+
+MAX_CERTIFICATES: Final = 16
+"""Certificates accepted in one object: a chain of five and a key-exchange certificate leave room."""
+
+
+@sequence
+class Attribute:
+    """Attribute ::= SEQUENCE { attrType, attrValues SET OF } (RFC 5652 §5.3); exactly one value is accepted."""
+
+    type: x509.ObjectIdentifier
+    values: Annotated[SetOf[TLV], Size(min=1, max=1)]
+
+
+@sequence
+class SignerInfo:
+    """SignerInfo of version 3 (RFC 5652 §5.3)."""
+
+    version: int
+    sid: Annotated[bytes, Implicit(0)]
+    digest_algorithm: TLV
+    signed_attrs: TLV
+    """[0] IMPLICIT SET OF Attribute, as it came: compared whole with what this library would sign."""
+    signature_algorithm: TLV
+    signature: bytes
+
+
+@sequence
+class EncapsulatedContentInfo:
+    """The content type, and the content unless it is detached (RFC 5652 §5.2)."""
+
+    content_type: x509.ObjectIdentifier
+    content: Annotated[bytes | None, Explicit(0)] = None
+
+
+@sequence
+class SignedData:
+    """SignedData with one signer (RFC 5652 §5.1)."""
+
+    version: int
+    digest_algorithms: Annotated[SetOf[TLV], Size(min=1, max=1)]
+    encap_content_info: EncapsulatedContentInfo
+    certificates: TLV
+    """[0] IMPLICIT SET OF Certificate: optional in CMS, mandatory here."""
+    crls: Annotated[SetOf[TLV] | None, Implicit(1)] = None
+    signer_infos: Annotated[SetOf[SignerInfo], Size(min=1, max=1)]
+
+
+@sequence
+class ContentInfo:
+    """ContentInfo holding SignedData (RFC 5652 §3)."""
+
+    content_type: x509.ObjectIdentifier
+    content: Annotated[SignedData, Explicit(0)]
+
+
+@sequence
+class _Certificates:
+    """The codec decodes sequences only: a SET OF is wrapped in one to be read."""
+
+    items: Annotated[SetOf[TLV], Size(min=1, max=MAX_CERTIFICATES)]
+
+
+@sequence
+class _Attributes:
+    items: SetOf[Attribute]
+
+
+class SigningCertificate(Protocol):
+    """What verification needs of a certificate that the caller trusts; ``pki.ValidatedCertificate`` is one."""
+
+    @property
+    def der(self) -> bytes:
+        """The certificate (DER)."""
+
+    @property
+    def suite(self) -> str:
+        """The name of the suite that its key belongs to."""
+
+    @property
+    def public_key(self) -> Any:
+        """The key, parsed."""
+
+
+@lru_cache(maxsize=256)
+def oid_tlv(oid: x509.ObjectIdentifier) -> bytes:
+    """The DER encoding of an object identifier."""
+    return encode(oid)
+
+
+@lru_cache(maxsize=4096)
+def subject_key_identifier(certificate_der: bytes) -> bytes:
+    """The subjectKeyIdentifier extension of a certificate.  DecodingFailure if it has none or does not parse."""
+    try:
+        certificate = x509.load_der_x509_certificate(certificate_der)
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        raise DecodingFailure("a certificate without a readable subjectKeyIdentifier") from None
+    return extension.value.digest
+
+
+def _attribute(oid: x509.ObjectIdentifier, value: bytes) -> bytes:
+    return tlv(0x30, oid_tlv(oid), tlv(0x31, value))
+
+
+@lru_cache(maxsize=1024)
+def _signing_certificate_v2(certificate_der: bytes) -> bytes:
+    """SigningCertificateV2 { certs { ESSCertIDv2 { certHash } } }, SHA-256 being the default (RFC 5035 §3)."""
+    cert_hash = hashlib.sha256(certificate_der).digest()
+    return tlv(0x30, tlv(0x30, tlv(0x30, tlv(0x04, cert_hash))))
+
+
+def _algorithm_protection(chosen: Suite) -> bytes:
+    """CMSAlgorithmProtection { digestAlgorithm, signatureAlgorithm [1] } (RFC 6211 §2)."""
+    return tlv(0x30, chosen.digest_algorithm, b"\xa1" + chosen.signature_algorithms[0][1:])
+
+
+@lru_cache(maxsize=4096)
+def _template(suite_name: str, certificate_der: bytes, content_type: x509.ObjectIdentifier) -> tuple[bytes, bytes]:
+    """The SET OF signed attributes of a signer and a content type: the octets before and after the digest."""
+    chosen = suite(suite_name)
+    mark = chosen.digest(b"")
+    attributes = sorted(  # DER of a SET OF: ascending octets (X.690 §11.6)
+        (
+            _attribute(_CONTENT_TYPE, oid_tlv(content_type)),
+            _attribute(_MESSAGE_DIGEST, tlv(0x04, mark)),
+            _attribute(_ALGORITHM_PROTECTION, _algorithm_protection(chosen)),
+            _attribute(_SIGNING_CERTIFICATE_V2, _signing_certificate_v2(certificate_der)),
+        )
+    )
+    before, after = tlv(0x31, *attributes).split(mark)
+    return before, after
+
+
+def _signed_attributes(
+    chosen: Suite, certificate_der: bytes, content_type: x509.ObjectIdentifier, content: bytes
+) -> bytes:
+    """The octets that are signed (RFC 5652 §5.4)."""
+    before, after = _template(chosen.name, certificate_der, content_type)
+    return before + chosen.digest(content) + after
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Content whose signature was verified under a certificate that the caller's policy accepted.
+
+    Only :func:`verify` makes one, so a function that asks for a ``Verified`` cannot be given unverified data.
+    """
+
+    content: bytes
+    content_type: x509.ObjectIdentifier
+    signer: Any
+    """What ``certify`` returned: the signer's certificate as the caller validated it."""
+    certificates: tuple[bytes, ...]
+    """Every certificate enclosed (DER): untrusted, for building chains."""
+
+
+class Signer:
+    """A private key with its certificate: signs content of any type.  The key never shows in ``repr``."""
+
+    def __init__(self, private_key: Any, certificate_der: bytes, chosen: Suite) -> None:
+        public_key = x509.load_der_x509_certificate(certificate_der).public_key()
+        if private_key.public_key() != public_key:
+            raise ValueError("the private key does not belong to the certificate")
+        self._key = private_key
+        self.suite = chosen
+        self.certificate = certificate_der
+        self._sid = tlv(0x80, subject_key_identifier(certificate_der))
+
+    def __repr__(self) -> str:
+        return f"<Signer {self.suite.name} {self._sid[2:].hex()[:16]}>"
+
+    def sign(
+        self,
+        content: bytes,
+        content_type: x509.ObjectIdentifier,
+        *,
+        certificates: Iterable[bytes] = (),
+        detached: bool = False,
+    ) -> bytes:
+        """The DER of a ContentInfo with SignedData over ``content``.
+
+        ``certificates`` (DER) are enclosed beside the signer's own.  With ``detached`` the content is left
+        out, and whoever verifies must rebuild it.
+        """
+        attributes = _signed_attributes(self.suite, self.certificate, content_type, content)
+        signature = self.suite.sign(self._key, attributes)
+        chosen = self.suite
+        signer_info = tlv(
+            0x30,
+            b"\x02\x01\x03",
+            self._sid,
+            chosen.digest_algorithm,
+            b"\xa0" + attributes[1:],  # [0] IMPLICIT in the message, SET OF when signed (RFC 5652 §5.4)
+            chosen.signature_algorithms[0],
+            tlv(0x04, signature),
+        )
+        enclosed = b"".join(sorted({self.certificate, *certificates}))
+        body = b"" if detached else tlv(0xA0, tlv(0x04, content))
+        signed_data = tlv(
+            0x30,
+            b"\x02\x01\x03",
+            tlv(0x31, chosen.digest_algorithm),
+            tlv(0x30, oid_tlv(content_type), body),
+            tlv(0xA0, enclosed),
+            tlv(0x31, signer_info),
+        )
+        return tlv(0x30, oid_tlv(ID_SIGNED_DATA), tlv(0xA0, signed_data))
+
+
+@lru_cache(maxsize=1024)
+def _split_certificates(blob: bytes) -> tuple[bytes, ...]:
+    """The certificates (DER) in a CertificateSet, by its content octets.  Cached: peers send the same chains."""
+    try:
+        items = decode(_Certificates, tlv(0x30, tlv(0x31, blob))).items.as_list()
+    except NotDER:
+        raise DecodingFailure(f"not a set of 1 to {MAX_CERTIFICATES} certificates") from None
+    if any(item.tag_bytes != b"\x30" for item in items):
+        raise DecodingFailure("something else among the certificates")
+    return tuple(tlv(0x30, item.data) for item in items)
+
+
+def verify(
+    data: bytes,
+    *,
+    content_type: x509.ObjectIdentifier,
+    certify: Callable[[bytes, Sequence[bytes]], SigningCertificate],
+    content: bytes | None = None,
+) -> Verified:
+    """Verify a SignedData object and return what was signed.
+
+    ``certify(certificate, others)`` gets the DER of the signer's certificate and of the others enclosed, and
+    returns the certificate as a trusted value or raises: there is no verification without a decision about
+    whose key it is, and it comes before any signature is computed.  ``content`` is given exactly when the
+    content is detached.
+
+    DecodingFailure if the object is not of this profile, SignatureFailure if anything signed does not hold.
+    Source: RFC 5652 §5.4–5.6, RFC 5035 §5.4, RFC 6211 §3.
+    """
+    try:
+        info = decode(ContentInfo, data)
+    except NotDER as failure:
+        raise DecodingFailure(str(failure)) from None
+    signed_data, encapsulated = info.content, info.content.encap_content_info
+    signer_info = signed_data.signer_infos.as_list()[0]
+    if info.content_type != ID_SIGNED_DATA or signed_data.version != 3 or signer_info.version != 3:
+        raise DecodingFailure("not a SignedData of version 3")
+    if encapsulated.content_type != content_type:
+        raise SignatureFailure("signed content of another type")
+    if (encapsulated.content is None) == (content is None):
+        raise SignatureFailure("content is enclosed where it must be detached, or the reverse")
+    signed_content: bytes = encapsulated.content if content is None else content  # type: ignore[assignment]
+
+    if signed_data.certificates.tag_bytes != b"\xa0" or signer_info.signed_attrs.tag_bytes != b"\xa0":
+        raise DecodingFailure("certificates and signed attributes are mandatory")
+    certificates = _split_certificates(signed_data.certificates.data)
+    # The certificate that the signer identifier names, not the first in the bag (CVE in rfc3161-client 1.0.6).
+    named = {der for der in certificates if subject_key_identifier(der) == signer_info.sid}
+    if len(named) != 1:
+        raise CertificateRefused("no certificate, or several, for the signer", code=ErrorCode.missingCertificate)
+    certificate = named.pop()
+    signer = certify(certificate, certificates)
+
+    chosen = suite(signer.suite)
+    if (
+        signer.der != certificate
+        or tlv(0x30, signed_data.digest_algorithms.as_list()[0].data) != chosen.digest_algorithm
+        or tlv(0x30, signer_info.digest_algorithm.data) != chosen.digest_algorithm
+        or tlv(0x30, signer_info.signature_algorithm.data) not in chosen.signature_algorithms
+    ):
+        raise SignatureFailure("algorithms are not those of the signer's suite")
+    attributes = tlv(0x31, signer_info.signed_attrs.data)
+    # What this library signs is known to the octet.  Anything else is read attribute by attribute.
+    if not equal(attributes, _signed_attributes(chosen, certificate, content_type, signed_content)):
+        _check_attributes(attributes, signed_content, content_type, certificate, chosen)
+    chosen.verify(signer.public_key, signer_info.signature, attributes)
+    return Verified(signed_content, content_type, signer, certificates)
+
+
+def _check_attributes(
+    attributes: bytes,
+    content: bytes,
+    content_type: x509.ObjectIdentifier,
+    certificate: bytes,
+    chosen: Suite,
+) -> None:
+    """Each attribute known, once, with the one value that it must have; the two mandatory ones present."""
+    required = {
+        _CONTENT_TYPE: oid_tlv(content_type),
+        _MESSAGE_DIGEST: tlv(0x04, chosen.digest(content)),
+        _ALGORITHM_PROTECTION: _algorithm_protection(chosen),
+        _SIGNING_CERTIFICATE_V2: _signing_certificate_v2(certificate),
+    }
+    seen = set()
+    try:
+        decoded = decode(_Attributes, tlv(0x30, attributes)).items.as_list()
+    except NotDER:
+        raise SignatureFailure("malformed signed attributes") from None
+    for attribute in decoded:
+        oid, value = attribute.type, attribute.values.as_list()[0]
+        if oid in seen:
+            raise SignatureFailure("a signed attribute occurs twice")
+        seen.add(oid)
+        if oid in required:
+            if not equal(tlv(value.tag_bytes[0], value.data), required[oid]):
+                raise SignatureFailure(f"signed attribute {oid.dotted_string} does not match")
+        elif oid not in (_SIGNING_TIME, _SMIME_CAPABILITIES):
+            raise SignatureFailure(f"unknown signed attribute {oid.dotted_string}")
+    if not {_CONTENT_TYPE, _MESSAGE_DIGEST} <= seen:
+        raise SignatureFailure("contentType and messageDigest must be signed")
