@@ -1,0 +1,164 @@
+"""Elementary types and the structures that several messages share (set-protocol.md §2.1, §2.4).
+
+Octet strings that SET fixes at 160 bits keep that size where they only have to be unique (XID, RRPID,
+challenges) and have 256 bits where they keep something secret (salts, nonces, secrets).
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Final
+
+from cryptography.x509 import ObjectIdentifier
+
+from pki.der import Default, GeneralizedTime, Implicit, Size, sequence, value_set
+
+VERSION: Final = 2
+"""SET is version 1; this protocol is not wire-compatible with it and says so in every header and signed body."""
+REVISION: Final = 0
+SW_IDENT: Final = "setproto 0.1"
+
+XID_SIZE: Final = 20
+NONCE_SIZE: Final = 32
+
+LocalID = Annotated[bytes, Size(min=1, max=20)]
+XID = Annotated[bytes, Size.exact(XID_SIZE)]
+RRPID = Annotated[bytes, Size.exact(20)]
+Challenge = Annotated[bytes, Size.exact(20)]
+Nonce = Annotated[bytes, Size.exact(NONCE_SIZE)]
+Digest = Annotated[bytes, Size.exact(32)]
+Signed = bytes
+"""OCTET STRING CONTAINING a ContentInfo with SignedData."""
+Sealed = bytes
+"""OCTET STRING CONTAINING a ContentInfo with AuthEnvelopedData."""
+Text40 = Annotated[str, Size(min=1, max=40)]
+Language = Annotated[str, Size(min=1, max=35)]
+Date = GeneralizedTime
+
+
+@value_set(int)
+class Role(enum.IntEnum):
+    """Who takes part; the numbers are the bits of certificateType (set-protocol.md §5.11)."""
+
+    cardholder = 0
+    merchant = 1
+    gateway = 2
+
+
+@sequence
+class PartyID:
+    """How a party is named in headers and signed bodies: by what its certificate says.
+
+    ``name`` is the Unique Cardholder ID, the merchant's merID or the gateway's identifier.  Until a cardholder
+    has shown a certificate, the merchant knows the wallet by its LID-C, and names it by that in hexadecimal.
+    """
+
+    role: Role
+    brand: Annotated[str, Size(min=1, max=40)]
+    name: Annotated[str, Size(min=1, max=64)]
+
+    def __str__(self) -> str:
+        return f"{self.role.name} {self.name}"
+
+
+@sequence
+class BodyHead:
+    """First field of every signed body: what it is, and from whom to whom (fixes W-3; PX-6)."""
+
+    type: ObjectIdentifier
+    version: int
+    suite: Annotated[str, Size(min=1, max=16)]
+    sender: PartyID
+    recipient: PartyID
+
+
+@sequence
+class SealContext:
+    """What a sealed object is bound to: who seals what for whom, in which transaction and request."""
+
+    type: ObjectIdentifier
+    version: int
+    suite: Annotated[str, Size(min=1, max=16)]
+    sender: PartyID
+    recipient: PartyID
+    xid: Annotated[bytes | None, Implicit(0)] = None
+    rrpid: Annotated[bytes | None, Implicit(1)] = None
+
+
+@sequence
+class Extension:
+    """A message extension.  ``critical`` is FALSE unless said, as in X.509 (set-protocol.md §2.2)."""
+
+    extn_id: ObjectIdentifier
+    critical: Annotated[bool, Default(False)] = False
+    extn_value: bytes
+
+
+Extensions = list[Extension] | None
+
+
+@sequence
+class TransIDs:
+    """Identifies one purchase."""
+
+    lid_c: LocalID
+    lid_m: LocalID
+    """Mandatory here (fixes W-9): the order is found by it, not by free text."""
+    xid: XID
+    preq_date: Date
+    pay_sys_id: Annotated[str | None, Implicit(0)] = None
+    """Identifier of the card network: set by the gateway, repeated by the merchant."""
+    language: Language
+
+
+@sequence
+class MerTermIDs:
+    """Which till of which merchant asks."""
+
+    merchant_id: Annotated[str, Size(min=1, max=30)]
+    terminal_id: Annotated[str | None, Implicit(0)] = None
+
+
+@sequence
+class RRTags:
+    """Starts every request of a merchant to a gateway."""
+
+    rrpid: RRPID
+    mer_term_ids: MerTermIDs
+    date: Date
+    me_thumb: Digest
+    """Thumbprint of the merchant's key-exchange certificate: to which key the answer is to be sealed (W-4)."""
+
+
+@sequence
+class Recurring:
+    """At least ``recurring_frequency`` days (1..366) between authorisations, none after ``recurring_expiry``."""
+
+    recurring_frequency: int
+    recurring_expiry: Date
+
+
+@sequence
+class InstallRecurData:
+    """What the cardholder agreed to beyond one payment: exactly one of instalments and recurring payments."""
+
+    install_total_trans: Annotated[int | None, Implicit(0)] = None
+    recurring: Annotated[Recurring | None, Implicit(1)] = None
+
+    def __post_init__(self) -> None:
+        if (self.install_total_trans is None) == (self.recurring is None):
+            raise ValueError("either instalments or recurring payments")
+        if self.install_total_trans is not None and self.install_total_trans < 2:
+            raise ValueError("instalments are at least two")
+
+
+@sequence
+class Thumbs:
+    """Thumbprints of certificates that the sender holds, so that the answer can leave them out (§4.3)."""
+
+    cert_thumbs: Annotated[list[bytes], Size(min=1, max=32)]
+
+
+def unknown_critical(extensions: list[Extension] | None) -> ObjectIdentifier | None:
+    """The first critical extension: none is known in this version, so any is a reason to refuse."""
+    return next((e.extn_id for e in extensions or () if e.critical), None)

@@ -1,0 +1,268 @@
+"""Cardholder ↔ merchant: PInitReq/Res, PReq/PRes, InqReq/Res (set-protocol.md §2.5–2.8)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from cryptography.x509 import ObjectIdentifier
+
+from pki.der import Implicit, Size, redacted, sequence
+from setproto.amounts import CurrencyAmount, Ratio
+from setproto.card import PAN, Card, CardExpiry, PANSecret
+from setproto.crypto.dual import Form
+from setproto.messages.codes import AuthCode, CapCode, CompletionCode
+from setproto.messages.common import (
+    RRPID,
+    BodyHead,
+    Challenge,
+    Date,
+    Digest,
+    Extensions,
+    InstallRecurData,
+    Language,
+    LocalID,
+    Nonce,
+    PartyID,
+    Sealed,
+    Signed,
+    Text40,
+    Thumbs,
+    TransIDs,
+)
+from setproto.messages.oids import ID_OI_DATA, ID_PI_DATA, ID_PI_TBS
+
+PURCHASE: Final = Form(ID_PI_TBS, (ID_PI_DATA, ID_OI_DATA))
+"""The dual signature of a purchase: over the digests of PIData (HPIData) and of OIData (HOIData)."""
+
+
+@sequence
+class PInitReq:
+    """Plain.  No BIN: a wallet tells the merchant its brand, not its bank (fixes C-7)."""
+
+    rrpid: RRPID
+    language: Language
+    lid_c: LocalID
+    lid_m: LocalID
+    chall_c: Challenge
+    brand_id: Text40
+    thumbs: Annotated[Thumbs | None, Implicit(0)] = None
+    extensions: Annotated[Extensions, Implicit(1)] = None
+
+
+@sequence
+class PInitResData:
+    """Signed by the merchant; binds the unsigned request by its hash."""
+
+    head: BodyHead
+    request_digest: Digest
+    trans_ids: TransIDs
+    rrpid: RRPID
+    chall_c: Challenge
+    chall_m: Challenge
+    gateway_id: PartyID
+    pe_thumb: Digest
+    """Thumbprint of Cert-PE, the gateway's key-exchange certificate to be used in PReq."""
+    thumbs: Annotated[Thumbs | None, Implicit(0)] = None
+    extensions: Annotated[Extensions, Implicit(1)] = None
+
+
+@sequence
+class HODInput:
+    """The order as cardholder and merchant each know it.  Never sent; both build it and compare its digest."""
+
+    od: bytes
+    purch_amt: CurrencyAmount
+    od_salt: Nonce
+    install_recur_data: Annotated[InstallRecurData | None, Implicit(0)] = None
+    od_extensions: Annotated[Extensions, Implicit(1)] = None
+
+
+@sequence
+class OIData:
+    """The order information: in full to the merchant, as a digest (HOIData) to the gateway.
+
+    Names the merchant, the gateway and its certificate (fixes W-1, W-6).
+    """
+
+    head: BodyHead
+    trans_ids: TransIDs
+    rrpid: RRPID
+    chall_c: Challenge
+    hod: Digest
+    od_salt: Nonce
+    chall_m: Challenge
+    brand_id: Text40
+    merchant_id: PartyID
+    gateway_id: PartyID
+    pe_thumb: Digest
+    od_ext_oids: Annotated[list[ObjectIdentifier] | None, Implicit(0)] = None
+    extensions: Annotated[Extensions, Implicit(1)] = None
+
+
+@sequence
+class PIInputs:
+    """HOD without the order, and the amount."""
+
+    hod: Digest
+    purch_amt: CurrencyAmount
+
+
+@sequence
+class AcqBackKeyData:
+    """A key with which the acquirer can answer the cardholder through the merchant, unread."""
+
+    __repr__ = redacted
+
+    acq_back_alg: ObjectIdentifier
+    acq_back_key: Nonce
+
+
+@sequence
+class PIHead:
+    """The payment instruction without the account data: for the gateway alone."""
+
+    head: BodyHead
+    trans_ids: TransIDs
+    inputs: PIInputs
+    merchant_id: PartyID
+    gateway_id: PartyID
+    pe_thumb: Digest
+    trans_stain: Annotated[bytes, Size.exact(20)]
+    sw_ident: Annotated[str, Size(min=1, max=256)]
+    install_recur_data: Annotated[InstallRecurData | None, Implicit(0)] = None
+    acq_back_key_data: Annotated[AcqBackKeyData | None, Implicit(1)] = None
+    extensions: Annotated[Extensions, Implicit(2)] = None
+
+
+@sequence
+class PANData:
+    """The account data.  Sealed on its own to the gateway (PU-10); prints as a placeholder."""
+
+    __repr__ = redacted
+
+    pan: Annotated[str, Size(min=12, max=19)]
+    card_expiry: Annotated[str, Size.exact(6)]
+    pan_secret: Nonce
+    ex_nonce: Nonce
+
+    def card(self, brand: str) -> Card:
+        """The card, in types that redact themselves.  ValueError if PAN or expiry is not well-formed."""
+        return Card(brand, PAN(self.pan), CardExpiry(self.card_expiry))
+
+    def secret(self) -> PANSecret:
+        """PANSecret, in a type that redacts itself."""
+        return PANSecret(self.pan_secret)
+
+
+@sequence
+class PIData:
+    """What HPIData is the digest of: the whole payment instruction."""
+
+    __repr__ = redacted
+
+    pi_head: PIHead
+    pan_data: PANData
+
+
+@sequence
+class PIOILink:
+    """The bulk part of a sealed PI: PIHead, the salt of PIData, and HOIData, the link to the order."""
+
+    pi_head: PIHead
+    pi_salt: Nonce
+    hoi_data: Digest
+
+
+@sequence
+class PI:
+    """PIDualSigned: what the merchant gets from the cardholder and forwards unopened.
+
+    ``cardholder`` and ``rrpid`` (of the PReq) are claims that the seals are bound to: the gateway cannot open
+    with others, and compares the name with the certificate that signed.
+
+    Two sealed objects instead of SET's account data inside the OAEP block: the property (losing the content
+    key of the bulk does not reveal the PAN) stays, and suites without OAEP have it too (docs/adr/0003).
+    """
+
+    cardholder: PartyID
+    rrpid: RRPID
+    pi_signature: Signed
+    sealed_pi: Sealed
+    sealed_pan: Sealed
+
+
+@sequence
+class OI:
+    """OIDualSigned: OIData in full with its salt, and the digest of the payment instruction."""
+
+    oi_data: bytes
+    oi_salt: Nonce
+    hpi_data: Digest
+
+
+@sequence
+class PReq:
+    """PReqDualSigned, the only form here: unsigned purchases are left out (W-7)."""
+
+    pi: PI
+    oi: OI
+
+
+@sequence
+class AuthStatus:
+    """What became of an authorisation."""
+
+    auth_date: Date
+    auth_code: AuthCode
+    auth_ratio: Ratio
+
+
+@sequence
+class CapStatus:
+    """What became of a capture."""
+
+    cap_date: Date
+    cap_code: CapCode
+    cap_ratio: Ratio
+
+
+@sequence
+class Results:
+    """Per authorisation: only what has happened is there."""
+
+    acq_card_msg: Annotated[Sealed | None, Implicit(0)] = None
+    auth_status: Annotated[AuthStatus | None, Implicit(1)] = None
+    cap_status: Annotated[CapStatus | None, Implicit(2)] = None
+
+
+@sequence
+class PResPayload:
+    """One per authorisation made so far."""
+
+    completion_code: CompletionCode
+    results: Annotated[Results | None, Implicit(0)] = None
+    extensions: Annotated[Extensions, Implicit(1)] = None
+
+
+@sequence
+class PResData:
+    """PRes and InqRes: shares of PurchAmt, not amounts, since it is signed but not encrypted."""
+
+    head: BodyHead
+    request_digest: Digest
+    trans_ids: TransIDs
+    rrpid: RRPID
+    chall_c: Challenge
+    pres_payload_seq: Annotated[list[PResPayload], Size(min=1, max=64)]
+    extensions: Annotated[Extensions, Implicit(0)] = None
+
+
+@sequence
+class InqReqData:
+    """Signed with the certificate of the PReq: nobody asks about another's purchase."""
+
+    head: BodyHead
+    trans_ids: TransIDs
+    rrpid: RRPID
+    chall_c2: Challenge
+    extensions: Annotated[Extensions, Implicit(0)] = None

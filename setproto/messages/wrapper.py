@@ -1,0 +1,150 @@
+"""MessageWrapper and MessageHeader: what a receiver can read before any cryptography (set-protocol.md §2.2, §4.1).
+
+The header is neither signed nor encrypted.  It lets a receiver find its state and refuse what it cannot process;
+everything in it that matters is repeated inside the message and compared there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final
+
+from pki.der import TLV, GeneralizedTime, Implicit, Size, decode, encode, explicit, general_time, sequence, tlv
+from pki.der import DecodingFailure as NotDER
+from setproto.errors import DecodingFailure, ErrorCode, MessageTooBig, ProtocolError
+from setproto.messages.common import (
+    REVISION,
+    SW_IDENT,
+    VERSION,
+    Extension,
+    PartyID,
+    TransIDs,
+    unknown_critical,
+)
+from setproto.messages.registry import ERROR_TAG, MESSAGES, MessageType
+
+MAX_MESSAGE: Final = 256 * 1024
+"""Octets of a whole message: room for ML-DSA chains of five certificates, three times over."""
+MAX_AGE: Final = timedelta(minutes=15)
+"""How far a message's date may lie from the receiver's clock, either way: local policy (SET fixes none)."""
+
+
+@sequence
+class MessageIDs:
+    """What is known of the purchase's identifiers."""
+
+    lid_c: Annotated[bytes | None, Implicit(0)] = None
+    lid_m: Annotated[bytes | None, Implicit(1)] = None
+    xid: Annotated[bytes | None, Implicit(2)] = None
+
+    @classmethod
+    def of(cls, trans_ids: TransIDs | None) -> MessageIDs:
+        """Those of a purchase, or none."""
+        if trans_ids is None:
+            return cls()
+        return cls(lid_c=trans_ids.lid_c, lid_m=trans_ids.lid_m, xid=trans_ids.xid)
+
+
+@sequence
+class MessageHeader:
+    """Version 2 adds ``sender``: a claim that a sealed object's context is bound to, compared with the signer."""
+
+    version: int
+    revision: int
+    date: GeneralizedTime
+    message_ids: MessageIDs
+    rrpid: Annotated[bytes | None, Implicit(0)] = None
+    sender: Annotated[PartyID | None, Implicit(1)] = None
+    sw_ident: Annotated[str, Size(min=1, max=256)]
+
+
+@sequence
+class _Wrapper:
+    header: TLV
+    message: TLV
+    mw_extensions: Annotated[list[Extension] | None, Implicit(0)] = None
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A message as it came: header read, body still closed, nothing verified."""
+
+    header: MessageHeader
+    header_der: bytes
+    type: MessageType[Any] | None
+    """None for an Error."""
+    body: bytes
+    """DER inside the CHOICE alternative."""
+
+
+def wrap(message_type: MessageType[Any] | None, body: bytes, header: MessageHeader) -> bytes:
+    """The DER of a MessageWrapper around an encoded body; ``None`` stands for Error."""
+    return tlv(0x30, encode(header), explicit(ERROR_TAG if message_type is None else message_type.tag, body))
+
+
+def header(date: datetime, sender: PartyID | None, rrpid: bytes | None, ids: MessageIDs) -> MessageHeader:
+    """A header of this version."""
+    return MessageHeader(
+        version=VERSION,
+        revision=REVISION,
+        date=general_time(date),
+        message_ids=ids,
+        rrpid=rrpid,
+        sender=sender,
+        sw_ident=SW_IDENT,
+    )
+
+
+def _tag_number(tag: bytes) -> int | None:
+    """The number of a context-specific constructed tag, or None for any other tag."""
+    if tag[0] & 0xE0 != 0xA0:
+        return None
+    number = tag[0] & 0x1F
+    if number < 31:
+        return number
+    number = 0
+    for octet in tag[1:]:
+        number = number << 7 | (octet & 0x7F)
+    return number
+
+
+def unwrap(data: bytes, now: datetime) -> Wire:
+    """Steps 1 to 6 of §4.1, and the first half of 7: is it a message of this protocol at all?
+
+    Nothing is verified here.  MessageTooBig, DecodingFailure, or ProtocolError with versionTooOld, versionTooNew,
+    badMessageHeader, messageTooOld, messageTooNew, unrecognizedExtension or messageNotSupported.
+    """
+    if len(data) > MAX_MESSAGE:
+        raise MessageTooBig(f"{len(data)} octets, at most {MAX_MESSAGE} are read")
+    try:
+        wrapper = decode(_Wrapper, data, limit=MAX_MESSAGE)
+    except NotDER as failure:
+        raise DecodingFailure(str(failure)) from None
+    inside = bytes(wrapper.header.data)
+    # The version is the first element of every version's header: read it before assuming the rest.
+    if inside[:2] != b"\x02\x01" or len(inside) < 3:
+        raise ProtocolError("no version", code=ErrorCode.badMessageHeader)
+    if inside[2] != VERSION:
+        too_old = inside[2] < VERSION
+        code = ErrorCode.versionTooOld if too_old else ErrorCode.versionTooNew
+        raise ProtocolError(f"version {inside[2]}, this is version {VERSION}", code=code)
+    header_der = tlv(wrapper.header.tag_bytes[0], inside)
+    try:
+        read = decode(MessageHeader, header_der)
+    except NotDER as failure:
+        raise ProtocolError(str(failure), code=ErrorCode.badMessageHeader) from None
+    age = now - read.date.as_datetime()
+    if abs(age) > MAX_AGE:
+        code = ErrorCode.messageTooOld if age > MAX_AGE else ErrorCode.messageTooNew
+        raise ProtocolError(f"date is {abs(age)} away", code=code)
+    unknown = unknown_critical(wrapper.mw_extensions)
+    if unknown is not None:
+        raise ProtocolError(
+            "critical wrapper extension", code=ErrorCode.unrecognizedExtension, oid=unknown.dotted_string
+        )
+    number = _tag_number(wrapper.message.tag_bytes)
+    if number != ERROR_TAG and number not in MESSAGES:
+        raise ProtocolError("no such message", code=ErrorCode.messageNotSupported)
+    message_type = None if number == ERROR_TAG else MESSAGES[number]
+    return Wire(read, header_der, message_type, bytes(wrapper.message.data))

@@ -1,0 +1,436 @@
+"""The cardholder: asks a merchant, checks its answer, orders and pays, and learns what became of it.
+
+Processing rules of set-protocol.md §4.6, §4.7, §4.9.  One object serves one card; its state is one record per
+purchase, named by LID-C.  PRes and InqRes tell the merchant's view, so they move the state only forward.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from pki import CertificateKind, PathValidator, ValidatedCertificate
+from pki.der import Implicit, decode, encode, sequence, value_set
+from setproto.amounts import CurrencyAmount
+from setproto.card import Card, CardSecret, PANSecret, cardholder_name, trans_stain
+from setproto.crypto.cms import Recipient, seal
+from setproto.crypto.digests import digest
+from setproto.crypto.dual import Part
+from setproto.errors import ErrorCode, ProtocolError, SignatureFailure, UsageError
+from setproto.messages.codes import AuthCode, CapCode, CompletionCode
+from setproto.messages.common import SW_IDENT, InstallRecurData, PartyID, Role, Thumbs, TransIDs
+from setproto.messages.oids import ID_OI_DATA, ID_PAN_DATA, ID_PI_DATA, ID_PI_OI_LINK
+from setproto.messages.purchase import (
+    OI,
+    PI,
+    PURCHASE,
+    HODInput,
+    InqReqData,
+    OIData,
+    PANData,
+    PIData,
+    PIHead,
+    PIInputs,
+    PInitReq,
+    PInitResData,
+    PIOILink,
+    PReq,
+    PResData,
+    PResPayload,
+)
+from setproto.messages.registry import INQ_REQ, INQ_RES, PINIT_REQ, PINIT_RES, PREQ, PRES
+from setproto.messages.wrapper import MessageIDs, Wire
+from setproto.roles.endpoint import Credentials, Endpoint, Received, content_digest, party_of, same_purchase
+from setproto.roles.ports import Clock, Event, EventKind, Outgoing, RandomBytes, Reply, Store, Transaction
+from setproto.roles.table import TransitionTable
+
+PURCHASES = "purchases"
+LID_BY_RRPID = "lid_by_rrpid"
+
+
+@value_set(int)
+class State(enum.IntEnum):
+    """Where a purchase stands, as far as this cardholder knows."""
+
+    INIT_SENT = 1
+    INIT_DONE = 2
+    PREQ_SENT = 3
+    RECEIVED = 4
+    REJECTED = 5
+    DECLINED = 6
+    AUTHORIZED = 7
+    CAPTURED = 8
+
+
+class Signal(enum.Enum):
+    """What moves it."""
+
+    PINIT_RES = "PInitRes"
+    PAY = "the cardholder pays"
+    RECEIVED = "orderReceived"
+    REJECTED = "orderRejected"
+    DECLINED = "authorizationPerformed, not approved"
+    AUTHORIZED = "authorizationPerformed, approved"
+    CAPTURED = "capturePerformed"
+
+
+_S, _E = State, Signal
+TABLE = TransitionTable(
+    "cardholder",
+    State.INIT_SENT,
+    {
+        (_S.INIT_SENT, _E.PINIT_RES): _S.INIT_DONE,
+        (_S.INIT_DONE, _E.PAY): _S.PREQ_SENT,
+        (_S.PREQ_SENT, _E.RECEIVED): _S.RECEIVED,
+        (_S.PREQ_SENT, _E.REJECTED): _S.REJECTED,
+        (_S.PREQ_SENT, _E.DECLINED): _S.DECLINED,
+        (_S.PREQ_SENT, _E.AUTHORIZED): _S.AUTHORIZED,
+        (_S.PREQ_SENT, _E.CAPTURED): _S.CAPTURED,
+        (_S.RECEIVED, _E.RECEIVED): _S.RECEIVED,
+        (_S.RECEIVED, _E.REJECTED): _S.REJECTED,
+        (_S.RECEIVED, _E.DECLINED): _S.DECLINED,
+        (_S.RECEIVED, _E.AUTHORIZED): _S.AUTHORIZED,
+        (_S.RECEIVED, _E.CAPTURED): _S.CAPTURED,
+        (_S.REJECTED, _E.REJECTED): _S.REJECTED,
+        (_S.DECLINED, _E.DECLINED): _S.DECLINED,
+        (_S.AUTHORIZED, _E.AUTHORIZED): _S.AUTHORIZED,
+        (_S.AUTHORIZED, _E.CAPTURED): _S.CAPTURED,
+        (_S.CAPTURED, _E.CAPTURED): _S.CAPTURED,
+    },
+)
+
+
+@dataclass(frozen=True)
+class PaymentCard:
+    """A card with the two secrets of its registration.  Everything in it redacts itself."""
+
+    card: Card
+    card_secret: CardSecret
+    pan_secret: PANSecret
+
+
+@dataclass(frozen=True)
+class Order:
+    """What cardholder and merchant agreed on before the protocol starts (A-6)."""
+
+    lid_m: bytes
+    description: bytes
+    amount: CurrencyAmount
+    install_recur_data: InstallRecurData | None = None
+
+
+@sequence
+class Question:
+    """A request that was sent: its answer must carry the RRPID and the challenge, and hash the content."""
+
+    rrpid: bytes
+    challenge: bytes
+    content: bytes
+
+
+@sequence
+class Shop:
+    """What PInitRes established: who sells, through which gateway, to which key the payment is sealed."""
+
+    trans_ids: TransIDs
+    chall_m: bytes
+    merchant: PartyID
+    gateway: PartyID
+    cert_pe: bytes
+    pe_chain: list[bytes]
+
+
+@sequence
+class Ordered:
+    """The PReq as it was sent, for sending it again, and the question that it asked."""
+
+    preq: bytes
+    question: Question
+
+
+@sequence
+class Purchase:
+    """The record of one purchase: no card data in it."""
+
+    state: State
+    lid_c: bytes
+    lid_m: bytes
+    description: bytes
+    amount: CurrencyAmount
+    install_recur_data: Annotated[InstallRecurData | None, Implicit(0)] = None
+    thumbs: Annotated[Thumbs | None, Implicit(1)] = None
+    latest: Question
+    shop: Annotated[Shop | None, Implicit(2)] = None
+    ordered: Annotated[Ordered | None, Implicit(3)] = None
+
+
+class Cardholder(Endpoint):
+    """One card's side of its purchases."""
+
+    default_peer = Role.merchant
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        payment_card: PaymentCard,
+        validator: PathValidator,
+        store: Store,
+        *,
+        clock: Clock,
+        random: RandomBytes,
+        held: Sequence[bytes] = (),
+    ) -> None:
+        """UsageError if the certificate is not this card's: its subject must be the Unique Cardholder ID."""
+        super().__init__(credentials, validator, store, clock=clock, random=random, held=held)
+        card = payment_card.card
+        if credentials.party.name != cardholder_name(card.pan, card.expiry, payment_card.pan_secret):
+            raise UsageError("the certificate is not for this card")
+        self._card = payment_card
+
+    # --- what the cardholder does -----------------------------------------------------------------
+
+    def start(self, order: Order, *, language: str = "en") -> tuple[bytes, Outgoing]:
+        """Begin a purchase: (LID-C, PInitReq).  Nothing about the cardholder is in the message."""
+        lid_c, rrpid, chall_c = self.random(20), self.random(20), self.random(20)
+        body = PInitReq(
+            rrpid=rrpid,
+            language=language,
+            lid_c=lid_c,
+            lid_m=order.lid_m,
+            chall_c=chall_c,
+            brand_id=self.party.brand,
+            thumbs=self.thumbs,
+        )
+        outgoing = self.protect(PINIT_REQ, body, anonymous=True)
+        record = Purchase(
+            state=TABLE.initial,
+            lid_c=lid_c,
+            lid_m=order.lid_m,
+            description=order.description,
+            amount=order.amount,
+            install_recur_data=order.install_recur_data,
+            thumbs=body.thumbs,
+            latest=Question(rrpid=rrpid, challenge=chall_c, content=content_digest(PINIT_REQ, body)),
+        )
+        with self.store.transaction() as transaction:
+            self._keep(transaction, record)
+        return lid_c, outgoing
+
+    def pay(self, lid_c: bytes) -> Outgoing:
+        """Confirm to the merchant shown, and pay: the PReq.  Called again, the same octets again (§4.2).
+
+        UsageError if this purchase has no genuine PInitRes yet.
+        """
+        with self.store.transaction() as transaction:
+            record = self._purchase(transaction, lid_c)
+            if record.ordered is not None:
+                return Outgoing(Role.merchant, PREQ.name, record.ordered.preq)
+            if record.shop is None or not TABLE.allows(record.state, Signal.PAY):
+                raise UsageError(f"nothing to pay in state {record.state.name}")
+            outgoing, question = self._preq(record, record.shop)
+            ordered = Ordered(preq=outgoing.data, question=question)
+            changed = replace(record, state=TABLE.next(record.state, Signal.PAY), latest=question, ordered=ordered)
+            self._keep(transaction, changed)
+            return outgoing
+
+    def inquire(self, lid_c: bytes) -> Outgoing:
+        """Ask what became of an order: an InqReq with a new RRPID and challenge (§2.8)."""
+        with self.store.transaction() as transaction:
+            record = self._purchase(transaction, lid_c)
+            if record.shop is None or record.ordered is None:
+                raise UsageError(f"nothing was ordered in state {record.state.name}")
+            body = InqReqData(
+                head=self.head(INQ_REQ, record.shop.merchant),
+                trans_ids=record.shop.trans_ids,
+                rrpid=self.random(20),
+                chall_c2=self.random(20),
+            )
+            question = Question(rrpid=body.rrpid, challenge=body.chall_c2, content=content_digest(INQ_REQ, body))
+            self._keep(transaction, replace(record, latest=question))
+            return self.protect(INQ_REQ, body)
+
+    def purchase(self, lid_c: bytes) -> Purchase:
+        """The record of a purchase.  UsageError if there is none."""
+        with self.store.transaction() as transaction:
+            return self._purchase(transaction, lid_c)
+
+    # --- what comes in ----------------------------------------------------------------------------
+
+    def process(self, wire: Wire, transaction: Transaction) -> Reply:
+        """PInitRes, PRes or InqRes: the answer to something that this cardholder asked."""
+        lid_c = transaction.get(LID_BY_RRPID, wire.header.rrpid or b"")
+        if lid_c is None:
+            raise ProtocolError("no such request is outstanding", code=ErrorCode.unknownRRPID)
+        record = self._purchase(transaction, lid_c)
+        if wire.type is PINIT_RES:
+            # The merchant has not seen a certificate yet, so it names this wallet by LID-C.
+            me = lid_c_party(self.party.brand, lid_c)
+            return self._on_pinit_res(transaction, record, self.receive(wire, PINIT_RES, addressed_to=me))
+        if wire.type is PRES and record.ordered is not None:
+            return self._on_pres(transaction, record, self.receive(wire, PRES), record.ordered.question)
+        if wire.type is INQ_RES and record.ordered is not None:
+            return self._on_pres(transaction, record, self.receive(wire, INQ_RES), record.latest)
+        raise ProtocolError("not an answer to anything that was asked", code=ErrorCode.messageNotSupported)
+
+    def _on_pinit_res(self, transaction: Transaction, record: Purchase, received: Received[PInitResData]) -> Reply:
+        """§4.6."""
+        body, signer = received.body, received.signed_by()
+        if record.state is not State.INIT_SENT:
+            return Reply(events=(Event(EventKind.REPEATED, body.trans_ids.xid),))
+        if body.trans_ids.lid_c != record.lid_c or body.trans_ids.lid_m != record.lid_m:
+            raise ProtocolError("not the order that was asked about", code=ErrorCode.unknownLID)
+        _check_answer(record.latest, body.rrpid, body.chall_c, body.request_digest)
+        if body.thumbs != record.thumbs:
+            raise ProtocolError("not the thumbprints that were sent", code=ErrorCode.thumbsMismatch)
+        if body.gateway_id.role is not Role.gateway or body.gateway_id.brand != self.party.brand:
+            raise ProtocolError("not a gateway of this brand", code=ErrorCode.invalidCertificate)
+        cert_pe = self.exchange_certificate(body.pe_thumb, body.gateway_id, received.certificates)
+        shop = Shop(
+            trans_ids=body.trans_ids,
+            chall_m=body.chall_m,
+            merchant=party_of(signer, Role.merchant),
+            gateway=body.gateway_id,
+            cert_pe=cert_pe.der,
+            pe_chain=list(cert_pe.chain),
+        )
+        self._keep(transaction, replace(record, state=TABLE.next(record.state, Signal.PINIT_RES), shop=shop))
+        return Reply(events=(Event(EventKind.MERCHANT_SHOWN, body.trans_ids.xid, detail=merchant_name(signer)),))
+
+    def _on_pres(
+        self, transaction: Transaction, record: Purchase, received: Received[PResData], question: Question
+    ) -> Reply:
+        """§4.9: the answer to that question, fresh by its challenge; it moves the state only forward."""
+        body = received.body
+        if record.shop is None or received.sender != record.shop.merchant:
+            raise SignatureFailure("not from the merchant of this purchase")
+        if not same_purchase(body.trans_ids, record.shop.trans_ids):
+            raise ProtocolError("another purchase", code=ErrorCode.unknownXID)
+        _check_answer(question, body.rrpid, body.chall_c, body.request_digest)
+        payload = body.pres_payload_seq[-1]
+        signal, code = _signal(payload)
+        if signal is not None and TABLE.allows(record.state, signal):
+            self._keep(transaction, replace(record, state=TABLE.next(record.state, signal)))
+        return Reply(events=(Event(EventKind.RESULT, body.trans_ids.xid, code, payload.completion_code.name),))
+
+    # --- building PReq ----------------------------------------------------------------------------
+
+    def _preq(self, record: Purchase, shop: Shop) -> tuple[Outgoing, Question]:
+        """§4.7, from top to bottom: order, payment, one signature over both, two seals for the gateway."""
+        merchant, gateway, trans_ids = shop.merchant, shop.gateway, shop.trans_ids
+        # Validated again now: Cert-PE may have been revoked since PInitRes.
+        cert_pe = self.validated(shop.cert_pe, CertificateKind.GATEWAY_EXCHANGE, shop.pe_chain)
+        rrpid, chall_c = self.random(20), self.random(20)
+
+        od_salt = self.random(32)
+        hod = hod_digest(record.description, record.amount, od_salt, record.install_recur_data)
+        oi_data = OIData(
+            head=self.head(PREQ, merchant),
+            trans_ids=trans_ids,
+            rrpid=rrpid,
+            chall_c=chall_c,
+            hod=hod,
+            od_salt=od_salt,
+            chall_m=shop.chall_m,
+            brand_id=self.party.brand,
+            merchant_id=merchant,
+            gateway_id=gateway,
+            pe_thumb=cert_pe.thumbprint,
+        )
+        pi_head = PIHead(
+            head=self.head_of(ID_PI_DATA, gateway),
+            trans_ids=trans_ids,
+            inputs=PIInputs(hod=hod, purch_amt=record.amount),
+            merchant_id=merchant,
+            gateway_id=gateway,
+            pe_thumb=cert_pe.thumbprint,
+            trans_stain=trans_stain(trans_ids.xid, self._card.card_secret),
+            sw_ident=SW_IDENT,
+            install_recur_data=record.install_recur_data,
+        )
+        pan_data = PANData(
+            pan=self._card.card.pan.reveal(),
+            card_expiry=self._card.card.expiry.reveal(),
+            pan_secret=self._card.pan_secret.reveal(),
+            ex_nonce=self.random(32),
+        )
+        order = Part(ID_OI_DATA, encode(oi_data), self.random(32))
+        payment = Part(ID_PI_DATA, encode(PIData(pi_head=pi_head, pan_data=pan_data)), self.random(32))
+        signed = PURCHASE.sign(self.credentials.signer, (payment, order), certificates=self.credentials.chain)
+
+        link = PIOILink(pi_head=pi_head, pi_salt=payment.salt, hoi_data=signed.digests[ID_OI_DATA])
+        to = Recipient(cert_pe.public_key, cert_pe.der, self.suite)
+        bulk = self.context(ID_PI_OI_LINK, self.party, gateway, trans_ids.xid, rrpid)
+        account = self.context(ID_PAN_DATA, self.party, gateway, trans_ids.xid, rrpid)
+        preq = PReq(
+            pi=PI(
+                cardholder=self.party,
+                rrpid=rrpid,
+                pi_signature=signed.signature,
+                sealed_pi=seal(encode(link), to, content_type=ID_PI_OI_LINK, context=bulk),
+                sealed_pan=seal(encode(pan_data), to, content_type=ID_PAN_DATA, context=account),
+            ),
+            oi=OI(oi_data=order.content, oi_salt=order.salt, hpi_data=signed.digests[ID_PI_DATA]),
+        )
+        outgoing = self.wrapped(PREQ, encode(preq), rrpid, MessageIDs.of(trans_ids), self.party)
+        content = digest(PREQ.name, signed.digests[ID_OI_DATA], signed.digests[ID_PI_DATA])
+        return outgoing, Question(rrpid=rrpid, challenge=chall_c, content=content)
+
+    # --- records ----------------------------------------------------------------------------------
+
+    @staticmethod
+    def _purchase(transaction: Transaction, lid_c: bytes) -> Purchase:
+        stored = transaction.get(PURCHASES, lid_c)
+        if stored is None:
+            raise UsageError("no such purchase")
+        return decode(Purchase, stored)
+
+    @staticmethod
+    def _keep(transaction: Transaction, record: Purchase) -> None:
+        transaction.put(PURCHASES, record.lid_c, encode(record))
+        transaction.put(LID_BY_RRPID, record.latest.rrpid, record.lid_c)
+
+
+def _check_answer(question: Question, rrpid: bytes, challenge: bytes, content: bytes) -> None:
+    """An answer is to this question, fresh, and to the request as it was sent."""
+    if rrpid != question.rrpid:
+        raise ProtocolError("an answer to an older question", code=ErrorCode.unknownRRPID)
+    if challenge != question.challenge:
+        raise ProtocolError("not the challenge that was sent", code=ErrorCode.challengeMismatch)
+    if content != question.content:
+        raise ProtocolError("an answer to another request", code=ErrorCode.wrapperMsgMismatch)
+
+
+def merchant_name(certificate: ValidatedCertificate) -> str:
+    """The merchant's name as its certificate has it, to be shown to the cardholder."""
+    data = certificate.merchant_data
+    return data.mer_name_seq[0].name if data is not None else certificate.party_id
+
+
+def lid_c_party(brand: str, lid_c: bytes) -> PartyID:
+    """How a merchant names a cardholder that has not shown a certificate yet."""
+    return PartyID(role=Role.cardholder, brand=brand, name=lid_c.hex())
+
+
+def hod_digest(
+    description: bytes, amount: CurrencyAmount, od_salt: bytes, install_recur_data: InstallRecurData | None
+) -> bytes:
+    """HOD: what cardholder and merchant both compute from the order as each knows it, and compare."""
+    hod_input = HODInput(od=description, purch_amt=amount, od_salt=od_salt, install_recur_data=install_recur_data)
+    return digest("HODInput", encode(hod_input))
+
+
+def _signal(payload: PResPayload) -> tuple[Signal | None, AuthCode | CapCode | CompletionCode]:
+    """What a payload means for the state, and the code to show."""
+    completion, results = payload.completion_code, payload.results
+    if completion is CompletionCode.orderReceived:
+        return Signal.RECEIVED, completion
+    if completion is CompletionCode.orderRejected:
+        return Signal.REJECTED, completion
+    if completion is CompletionCode.authorizationPerformed and results and results.auth_status:
+        code = results.auth_status.auth_code
+        return (Signal.AUTHORIZED if code is AuthCode.approved else Signal.DECLINED), code
+    if completion is CompletionCode.capturePerformed and results and results.cap_status:
+        return Signal.CAPTURED, results.cap_status.cap_code
+    return None, completion
