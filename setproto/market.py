@@ -17,19 +17,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from pki import BrandTree, Credential, PathValidator, build_brand_tree
+from pki import BrandTree, Credential, build_brand_tree
 from setproto.amounts import CurrencyAmount
 from setproto.bank import Account, MemoryIssuer
 from setproto.card import PAN, Card, CardExpiry, CardSecret, PANSecret, cardholder_name, unique_cardholder_id
 from setproto.crypto.cms import RecipientKey, Signer
 from setproto.crypto.suites import suite
+from setproto.errors import ErrorCode
 from setproto.messages.codes import AuthCode, CapCode, CompletionCode
 from setproto.messages.common import PartyID, Role
 from setproto.roles.cardholder import Cardholder, Order, PaymentCard
 from setproto.roles.endpoint import Credentials, Endpoint
 from setproto.roles.gateway import Gateway
 from setproto.roles.merchant import Merchant
-from setproto.roles.ports import Event, Outgoing, RandomBytes
+from setproto.roles.ports import Event, EventKind, Outgoing, RandomBytes
 from setproto.store import MemoryStore
 
 BRAND = "Marque"
@@ -77,7 +78,7 @@ class Purchase:
     xid: bytes
     lid_c: bytes
     completion_code: CompletionCode | None
-    auth_code: AuthCode | CapCode | CompletionCode | None
+    code: ErrorCode | AuthCode | CapCode | CompletionCode | None
 
 
 @dataclass
@@ -97,6 +98,8 @@ class Market:
     stores: dict[Role, MemoryStore]
     deliveries: list[Delivery] = field(default_factory=list)
     events: list[tuple[Role, Event]] = field(default_factory=list)
+    results: dict[bytes, Event] = field(default_factory=dict)
+    """XID → what the cardholder was told last."""
     tamper: Callable[[Delivery], bytes] | None = None
     """What an attacker on the wire does to each message, if there is one."""
 
@@ -163,8 +166,7 @@ class Market:
         cardholder = Cardholder(
             certify_card(tree, paid_with),
             paid_with,
-            # A wallet knows the root; the rest comes with the messages.
-            wallet_validator(tree, clock()),
+            tree.validator(clock()),
             stores[Role.cardholder],
             clock=clock,
             random=random,
@@ -197,7 +199,10 @@ class Market:
             to = delivery.message.to
             self.deliveries.append(Delivery(delivery.sender, Outgoing(to, delivery.message.name, data)))
             reply = self.parties[to].handle(data)
-            self.events.extend((to, event) for event in reply.events)
+            for event in reply.events:
+                self.events.append((to, event))
+                if event.kind is EventKind.RESULT and event.xid is not None:
+                    self.results[event.xid] = event
             waiting.extend(Delivery(to, answer) for answer in reply.outgoing)
 
     def order(self, amount: str, description: bytes) -> Order:
@@ -212,7 +217,7 @@ class Market:
         self.deliver(Role.cardholder, pinit_req)
         self.deliver(Role.cardholder, self.cardholder.pay(lid_c))
         purchase = self.result(lid_c)
-        if capture and purchase.auth_code is AuthCode.approved:
+        if capture and purchase.code is AuthCode.approved:
             self.deliver(Role.merchant, self.merchant.capture(purchase.xid))
             self.deliver(Role.cardholder, self.cardholder.inquire(lid_c))
             purchase = self.result(lid_c)
@@ -224,21 +229,10 @@ class Market:
         if shop is None:
             raise ValueError("no PInitRes yet")
         xid = shop.trans_ids.xid
-        told = [event for role, event in self.events if role is Role.cardholder and event.xid == xid and event.code]
-        told = [
-            event
-            for role, event in self.events
-            if role is Role.cardholder and event.xid == xid and event.detail in CompletionCode.__members__
-        ]
-        if not told:
+        told = self.results.get(xid)
+        if told is None:
             return Purchase(xid, lid_c, None, None)
-        code = told[-1].code
-        return Purchase(
-            xid,
-            lid_c,
-            CompletionCode[told[-1].detail],
-            code if isinstance(code, AuthCode | CapCode | CompletionCode) else None,
-        )
+        return Purchase(xid, lid_c, CompletionCode[told.detail], told.code)
 
 
 def certify_card(tree: BrandTree, paid_with: PaymentCard) -> Credentials:
@@ -247,8 +241,3 @@ def certify_card(tree: BrandTree, paid_with: PaymentCard) -> Credentials:
     issued = tree.issue_cardholder(unique_cardholder_id(card.pan, card.expiry, paid_with.pan_secret))
     name = cardholder_name(card.pan, card.expiry, paid_with.pan_secret)
     return credentials(issued, PartyID(role=Role.cardholder, brand=tree.brand, name=name), tree.suite.name)
-
-
-def wallet_validator(tree: BrandTree, now: datetime) -> PathValidator:
-    """A validator that trusts the root and has the current CRLs."""
-    return tree.validator(now)

@@ -46,7 +46,7 @@ class MemoryIssuer:
             return AuthorizationDecision(AuthCode.declined)  # unknown number and wrong expiry look alike
         if not equal(trans_stain(request.xid, account.card_secret), request.trans_stain):
             return AuthorizationDecision(AuthCode.declined)  # not the registered wallet (set-protocol.md §3.8)
-        if request.amount.currency != account.available.currency:
+        if request.amount.currency != account.available.currency or not _whole(request.amount, account):
             return AuthorizationDecision(AuthCode.amountError)
         if request.amount.exceeds(account.available):
             return AuthorizationDecision(AuthCode.declined)
@@ -63,7 +63,7 @@ class MemoryIssuer:
         if reference in account.captured:
             return CapCode.success if account.captured[reference].same_value(amount) else CapCode.duplicateRequest
         held = account.held.pop(reference)
-        if amount.exceeds(held):
+        if amount.currency != held.currency or amount.exceeds(held) or not _whole(amount, account):
             account.held[reference] = held
             return CapCode.amountError
         self._take(account, held, -1)
@@ -74,7 +74,10 @@ class MemoryIssuer:
     @staticmethod
     def _take(account: Account, amount: CurrencyAmount, sign: int) -> None:
         """Subtract (or with -1 add) an amount, in the account's exponent."""
-        units = amount.value / account.available.with_amount(1).value
-        if units.denominator != 1:
-            raise ValueError("the amount has more decimals than the account")
-        account.available = account.available.with_amount(account.available.amount - sign * int(units))
+        units = int(amount.value / account.available.with_amount(1).value)
+        account.available = account.available.with_amount(account.available.amount - sign * units)
+
+
+def _whole(amount: CurrencyAmount, account: Account) -> bool:
+    """Whether an amount has no more decimals than the account."""
+    return (amount.value / account.available.with_amount(1).value).denominator == 1

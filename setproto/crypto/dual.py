@@ -22,9 +22,9 @@ The bidder signs both parts at once; each salt is fresh and random, and goes wit
 
 The purchasing desk gets the price and the digest of the drawing; the workshop the reverse.  Each verifies alone:
 
->>> tender.verify(signed.view(PRICE), suite="p256", certify=trust_bidder).content
+>>> tender.verify(signed.view(PRICE), suite="p256", certify=trust_bidder)[PRICE]
 b'EUR 1,200'
->>> tender.verify(signed.view(DRAWING), suite="p256", certify=trust_bidder).content
+>>> tender.verify(signed.view(DRAWING), suite="p256", certify=trust_bidder)[DRAWING]
 b'<svg/>'
 
 And both can find out whether they hold parts of the same whole:
@@ -38,7 +38,7 @@ Design: a digest covers the suite, the form, the part's type, an explicit salt a
 no part can stand in another's place, in another form or suite, and a part of little entropy (a card number, an
 address) cannot be guessed from its digest.  The salt is a field of its own because randomness that happens to
 be in a signature is no salt: a deterministic signature scheme would open the hidden part to a dictionary.
-More than two parts work the same way: a carrier or an insurer may each see their own.
+More than two parts work the same way, and a view may show several: a carrier or an insurer may each see their own.
 """
 
 from __future__ import annotations
@@ -73,23 +73,27 @@ class Part:
 
 @dataclass(frozen=True)
 class View:
-    """What one reader gets: a part, the digests of the parts it does not see, and the signature.  Unverified."""
+    """What one reader gets: its parts, the digests of the parts it does not see, and the signature.  Unverified."""
 
-    part: Part
+    parts: tuple[Part, ...]
     hidden: Mapping[x509.ObjectIdentifier, bytes]
     signature: bytes
 
 
 @dataclass(frozen=True)
-class VerifiedPart:
-    """A part whose signature over the whole was verified; only :meth:`Form.verify` makes one."""
+class VerifiedView:
+    """Parts whose signature over the whole was verified; only :meth:`Form.verify` makes one."""
 
-    content: bytes = field(repr=False)
-    type: x509.ObjectIdentifier
+    contents: Mapping[x509.ObjectIdentifier, bytes] = field(repr=False)
+    """The content of every part that the view shows."""
     digests: Mapping[x509.ObjectIdentifier, bytes]
     """The digest of every part, hidden ones included: equal maps mean parts of one whole."""
     signer: Any
     """What ``certify`` returned."""
+
+    def __getitem__(self, part_type: x509.ObjectIdentifier) -> bytes:
+        """The content of the part of this type."""
+        return self.contents[part_type]
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,10 @@ class DualSignature:
     digests: Mapping[x509.ObjectIdentifier, bytes]
     signature: bytes
 
-    def view(self, part_type: x509.ObjectIdentifier) -> View:
-        """The view of the reader of this part."""
-        hidden = {oid: value for oid, value in self.digests.items() if oid != part_type}
-        return View(self.parts[part_type], hidden, self.signature)
+    def view(self, *part_types: x509.ObjectIdentifier) -> View:
+        """The view of a reader who may see these parts."""
+        hidden = {oid: value for oid, value in self.digests.items() if oid not in part_types}
+        return View(tuple(self.parts[oid] for oid in part_types), hidden, self.signature)
 
 
 @dataclass(frozen=True)
@@ -154,15 +158,17 @@ class Form:
 
     def verify(
         self, view: View, *, suite: str, certify: Callable[[bytes, Sequence[bytes]], SigningCertificate]
-    ) -> VerifiedPart:
-        """The part, once the signature over it and over the digests of the others is verified.
+    ) -> VerifiedView:
+        """The parts shown, once the signature over them and over the digests of the others is verified.
 
         ``suite`` is the verifier's own; ``certify`` decides about the signer's certificate as in ``cms.verify``.
-        What is verified is rebuilt from the content itself: no digest of the visible part is taken from anybody.
+        What is verified is rebuilt from the contents themselves: no digest of a visible part is taken from anybody.
         SignatureFailure if a part is missing, has another type, or the signature does not hold.
         """
-        digests = {**view.hidden, view.part.type: self.digest(view.part, suite)}
-        if view.part.type in view.hidden or set(digests) != set(self.part_types):
+        shown = {part.type: self.digest(part, suite) for part in view.parts}
+        digests = {**view.hidden, **shown}
+        count = len(view.parts) + len(view.hidden)
+        if not shown or count != len(self.part_types) or set(digests) != set(self.part_types):
             raise SignatureFailure("the parts are not those of the form")
         verified = verify(
             view.signature,
@@ -172,4 +178,4 @@ class Form:
         )
         if verified.signer.suite != suite:
             raise SignatureFailure("the signer is of another suite")
-        return VerifiedPart(view.part.content, view.part.type, digests, verified.signer)
+        return VerifiedView({part.type: part.content for part in view.parts}, digests, verified.signer)

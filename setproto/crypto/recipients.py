@@ -36,6 +36,7 @@ _ORI_KEM: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.16.13.3")
 _SHA256_IDENTIFIERS: Final = (bytes.fromhex("300d06096086480165030402010500"), SHA256)
 """SHA-256 with NULL parameters (written) and without (what openssl writes): RFC 4055 §2.1 accepts both."""
 _RAW = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+_FIELD_25519: Final = 2**255 - 19
 _POINT = (serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
 
 
@@ -147,7 +148,11 @@ class KeyAgreement(KeyManagement):
         _same(info.key_encryption_algorithm, self._algorithm)
         if info.version != 3 or (info.ukm or b"") != context or recipient.rid.identifier != identifier:
             raise NotForThisKey
-        secret = self._agree(private_key, info.originator.key.public_key.as_bytes())
+        ephemeral = info.originator.key.public_key
+        _same(info.originator.key.algorithm, self._originator)
+        if ephemeral.padding_bits():
+            raise NotForThisKey
+        secret = self._agree(private_key, ephemeral.as_bytes())
         return aes_key_unwrap(self._kek(secret, context), recipient.encrypted_key)
 
 
@@ -181,6 +186,8 @@ class ECDHX25519(KeyAgreement):
         return key.public_key().public_bytes(*_RAW), key.exchange(public_key)
 
     def _agree(self, private_key: Any, ephemeral: bytes) -> bytes:
+        if int.from_bytes(ephemeral, "little") >= _FIELD_25519:
+            raise NotForThisKey  # X25519 would ignore the top bit (RFC 7748 §5); here every bit counts
         # cryptography refuses an all-zero shared secret (RFC 7748 §6.1) with ValueError.
         secret: bytes = private_key.exchange(x25519.X25519PublicKey.from_public_bytes(ephemeral))
         return secret

@@ -2,8 +2,9 @@
 
 What is made here, always: version 3, one signer named by subjectKeyIdentifier, the signer's certificate
 enclosed, and four signed attributes: contentType and messageDigest (RFC 5652 §11), the suite as
-CMSAlgorithmProtection (RFC 6211) and the exact certificate as signingCertificateV2 (RFC 5035).  Nothing
-about a signature is then left outside it.  Stock ``openssl cms -verify`` checks these objects.
+CMSAlgorithmProtection (RFC 6211) and, as signingCertificateV2 (RFC 5035), the exact certificate and every other
+one that is enclosed.  Nothing in the object is then left outside the signature (PX-10).  Stock
+``openssl cms -verify`` checks these objects.
 
 What is accepted: the same, and the two attributes that other software adds (signingTime,
 smimeCapabilities).  An attribute that is not known here is refused: a receiver accepts only what it can name.
@@ -140,11 +141,14 @@ def _attribute(oid: x509.ObjectIdentifier, value: bytes) -> bytes:
     return tlv(0x30, oid_tlv(oid), tlv(0x31, value))
 
 
-@lru_cache(maxsize=1024)
-def _signing_certificate_v2(certificate_der: bytes) -> bytes:
-    """SigningCertificateV2 { certs { ESSCertIDv2 { certHash } } }, SHA-256 being the default (RFC 5035 §3)."""
-    cert_hash = hashlib.sha256(certificate_der).digest()
-    return tlv(0x30, tlv(0x30, tlv(0x30, tlv(0x04, cert_hash))))
+def _signing_certificate_v2(certificate: bytes, enclosed: Iterable[bytes]) -> bytes:
+    """SigningCertificateV2: the hash of the signer's certificate, then of the others (RFC 5035 §3, §5.4.1).
+
+    ESSCertIDv2 { certHash } with SHA-256, which is the default and therefore not written.
+    """
+    others = (der for der in enclosed if der != certificate)
+    ids = (tlv(0x30, tlv(0x04, hashlib.sha256(der).digest())) for der in (certificate, *others))
+    return tlv(0x30, tlv(0x30, *ids))
 
 
 def _algorithm_protection(chosen: Suite) -> bytes:
@@ -152,8 +156,10 @@ def _algorithm_protection(chosen: Suite) -> bytes:
     return tlv(0x30, chosen.digest_algorithm, b"\xa1" + chosen.signature_algorithms[0][1:])
 
 
-@lru_cache(maxsize=4096)
-def _template(suite_name: str, certificate_der: bytes, content_type: x509.ObjectIdentifier) -> tuple[bytes, bytes]:
+@lru_cache(maxsize=1024)
+def _template(
+    suite_name: str, certificate: bytes, enclosed: tuple[bytes, ...], content_type: x509.ObjectIdentifier
+) -> tuple[bytes, bytes]:
     """The SET OF signed attributes of a signer and a content type: the octets before and after the digest."""
     chosen = suite(suite_name)
     mark = chosen.digest(b"")
@@ -162,7 +168,7 @@ def _template(suite_name: str, certificate_der: bytes, content_type: x509.Object
             _attribute(_CONTENT_TYPE, oid_tlv(content_type)),
             _attribute(_MESSAGE_DIGEST, tlv(0x04, mark)),
             _attribute(_ALGORITHM_PROTECTION, _algorithm_protection(chosen)),
-            _attribute(_SIGNING_CERTIFICATE_V2, _signing_certificate_v2(certificate_der)),
+            _attribute(_SIGNING_CERTIFICATE_V2, _signing_certificate_v2(certificate, enclosed)),
         )
     )
     before, after = tlv(0x31, *attributes).split(mark)
@@ -170,10 +176,14 @@ def _template(suite_name: str, certificate_der: bytes, content_type: x509.Object
 
 
 def _signed_attributes(
-    chosen: Suite, certificate_der: bytes, content_type: x509.ObjectIdentifier, content: bytes
+    chosen: Suite,
+    certificate: bytes,
+    enclosed: tuple[bytes, ...],
+    content_type: x509.ObjectIdentifier,
+    content: bytes,
 ) -> bytes:
-    """The octets that are signed (RFC 5652 §5.4)."""
-    before, after = _template(chosen.name, certificate_der, content_type)
+    """The octets that are signed (RFC 5652 §5.4); ``enclosed`` in DER order, the signer's certificate among them."""
+    before, after = _template(chosen.name, certificate, enclosed, content_type)
     return before + chosen.digest(content) + after
 
 
@@ -220,7 +230,8 @@ class Signer:
         ``certificates`` (DER) are enclosed beside the signer's own.  With ``detached`` the content is left
         out, and whoever verifies must rebuild it.
         """
-        attributes = _signed_attributes(self.suite, self.certificate, content_type, content)
+        enclosed = tuple(sorted({self.certificate, *certificates}))  # DER of a SET OF (X.690 §11.6)
+        attributes = _signed_attributes(self.suite, self.certificate, enclosed, content_type, content)
         signature = self.suite.sign(self._key, attributes)
         chosen = self.suite
         signer_info = tlv(
@@ -232,14 +243,13 @@ class Signer:
             chosen.signature_algorithms[0],
             tlv(0x04, signature),
         )
-        enclosed = b"".join(sorted({self.certificate, *certificates}))
         body = b"" if detached else tlv(0xA0, tlv(0x04, content))
         signed_data = tlv(
             0x30,
             b"\x02\x01\x03",
             tlv(0x31, chosen.digest_algorithm),
             tlv(0x30, oid_tlv(content_type), body),
-            tlv(0xA0, enclosed),
+            tlv(0xA0, *enclosed),
             tlv(0x31, signer_info),
         )
         return tlv(0x30, oid_tlv(ID_SIGNED_DATA), tlv(0xA0, signed_data))
@@ -308,8 +318,8 @@ def verify(
         raise SignatureFailure("algorithms are not those of the signer's suite")
     attributes = tlv(0x31, signer_info.signed_attrs.data)
     # What this library signs is known to the octet.  Anything else is read attribute by attribute.
-    if not equal(attributes, _signed_attributes(chosen, certificate, content_type, signed_content)):
-        _check_attributes(attributes, signed_content, content_type, certificate, chosen)
+    if not equal(attributes, _signed_attributes(chosen, certificate, certificates, content_type, signed_content)):
+        _check_attributes(attributes, signed_content, content_type, certificate, certificates, chosen)
     chosen.verify(signer.public_key, signer_info.signature, attributes)
     return Verified(signed_content, content_type, signer, certificates)
 
@@ -319,6 +329,7 @@ def _check_attributes(
     content: bytes,
     content_type: x509.ObjectIdentifier,
     certificate: bytes,
+    enclosed: tuple[bytes, ...],
     chosen: Suite,
 ) -> None:
     """Each attribute known, once, with the one value that it must have; the two mandatory ones present."""
@@ -326,7 +337,7 @@ def _check_attributes(
         _CONTENT_TYPE: oid_tlv(content_type),
         _MESSAGE_DIGEST: tlv(0x04, chosen.digest(content)),
         _ALGORITHM_PROTECTION: _algorithm_protection(chosen),
-        _SIGNING_CERTIFICATE_V2: _signing_certificate_v2(certificate),
+        _SIGNING_CERTIFICATE_V2: _signing_certificate_v2(certificate, enclosed),
     }
     seen = set()
     try:

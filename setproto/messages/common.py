@@ -63,13 +63,18 @@ class PartyID:
 
 @sequence
 class BodyHead:
-    """First field of every signed body: what it is, and from whom to whom (fixes W-3; PX-6)."""
+    """First field of every signed body: what it is, and from whom to whom (fixes W-3; PX-6).
+
+    ``header_digest`` brings the header and the wrapper's extensions under the signature, which SET left bare
+    (PX-10).  Every message has it; only a part that is read without its wrapper (PIHead) has none.
+    """
 
     type: ObjectIdentifier
     version: int
     suite: Annotated[str, Size(min=1, max=16)]
     sender: PartyID
     recipient: PartyID
+    header_digest: Annotated[bytes | None, Implicit(0)] = None
 
 
 @sequence

@@ -36,6 +36,7 @@ ID_ERROR_TBS: Final = _ct(49)
 ID_PI_OI_LINK: Final = _ct(50)
 ID_PINIT_REQ: Final = _ct(100)
 ID_INQ_RES_DATA: Final = _ct(101)
+ID_PI_SEALS: Final = _ct(102)
 
 NAMES: Final = {
     ID_PAN_DATA: "PANData",
@@ -55,5 +56,6 @@ NAMES: Final = {
     ID_PI_OI_LINK: "PI-OILink",
     ID_PINIT_REQ: "PInitReq",
     ID_INQ_RES_DATA: "InqResData",
+    ID_PI_SEALS: "PISeals",
 }
 """Identifier → the name of the type, for people."""

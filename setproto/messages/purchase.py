@@ -29,10 +29,11 @@ from setproto.messages.common import (
     Thumbs,
     TransIDs,
 )
-from setproto.messages.oids import ID_OI_DATA, ID_PI_DATA, ID_PI_TBS
+from setproto.messages.oids import ID_OI_DATA, ID_PI_DATA, ID_PI_SEALS, ID_PI_TBS
 
-PURCHASE: Final = Form(ID_PI_TBS, (ID_PI_DATA, ID_OI_DATA))
-"""The dual signature of a purchase: over the digests of PIData (HPIData) and of OIData (HOIData)."""
+PURCHASE: Final = Form(ID_PI_TBS, (ID_PI_DATA, ID_OI_DATA, ID_PI_SEALS))
+"""The dual signature of a purchase: over the digests of PIData (HPIData), of OIData (HOIData), and of the sealed
+objects as they travel, which merchant and gateway both see: so they agree on the envelope too (fixes W-4)."""
 
 
 @sequence
@@ -174,21 +175,29 @@ class PIOILink:
 
 
 @sequence
-class PI:
-    """PIDualSigned: what the merchant gets from the cardholder and forwards unopened.
-
-    ``cardholder`` and ``rrpid`` (of the PReq) are claims that the seals are bound to: the gateway cannot open
-    with others, and compares the name with the certificate that signed.
+class PISeals:
+    """The payment instruction as the merchant sees it: sealed, twice, and by whom in which request.
 
     Two sealed objects instead of SET's account data inside the OAEP block: the property (losing the content
     key of the bulk does not reveal the PAN) stays, and suites without OAEP have it too (docs/adr/0003).
+    ``cardholder`` and ``rrpid`` (of the PReq) are what the seals are bound to.
     """
 
     cardholder: PartyID
     rrpid: RRPID
-    pi_signature: Signed
     sealed_pi: Sealed
     sealed_pan: Sealed
+
+
+@sequence
+class PI:
+    """PIDualSigned: what the merchant gets from the cardholder and forwards unopened.
+
+    ``seals`` is the DER of PISeals, a part of the dual signature; its RRPID, which is fresh, is its salt.
+    """
+
+    seals: bytes
+    pi_signature: Signed
 
 
 @sequence

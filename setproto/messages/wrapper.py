@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 
 from pki.der import TLV, GeneralizedTime, Implicit, Size, decode, encode, explicit, general_time, sequence, tlv
 from pki.der import DecodingFailure as NotDER
+from setproto.crypto.digests import digest
 from setproto.errors import DecodingFailure, ErrorCode, MessageTooBig, ProtocolError
 from setproto.messages.common import (
     REVISION,
@@ -72,6 +73,8 @@ class Wire:
 
     header: MessageHeader
     header_der: bytes
+    header_digest: bytes
+    """Over the header and the wrapper's extensions: what signed bodies repeat."""
     type: MessageType[Any] | None
     """None for an Error."""
     body: bytes
@@ -94,6 +97,11 @@ def header(date: datetime, sender: PartyID | None, rrpid: bytes | None, ids: Mes
         sender=sender,
         sw_ident=SW_IDENT,
     )
+
+
+def header_digest(header_der: bytes, extensions: list[Extension] | None) -> bytes:
+    """What stands for a header and the extensions of its wrapper in a signed body: 32 octets."""
+    return digest("MessageHeader", header_der, *(encode(extension) for extension in extensions or ()))
 
 
 def _tag_number(tag: bytes) -> int | None:
@@ -147,4 +155,5 @@ def unwrap(data: bytes, now: datetime) -> Wire:
     if number != ERROR_TAG and number not in MESSAGES:
         raise ProtocolError("no such message", code=ErrorCode.messageNotSupported)
     message_type = None if number == ERROR_TAG else MESSAGES[number]
-    return Wire(read, header_der, message_type, bytes(wrapper.message.data))
+    covered = header_digest(header_der, wrapper.mw_extensions)
+    return Wire(read, header_der, covered, message_type, bytes(wrapper.message.data))

@@ -15,13 +15,13 @@ from pki import CertificateKind, PathValidator, ValidatedCertificate
 from pki.der import Implicit, decode, encode, sequence, value_set
 from setproto.amounts import CurrencyAmount
 from setproto.card import Card, CardSecret, PANSecret, cardholder_name, trans_stain
-from setproto.crypto.cms import Recipient, seal
+from setproto.crypto.cms import seal
 from setproto.crypto.digests import digest
 from setproto.crypto.dual import Part
 from setproto.errors import ErrorCode, ProtocolError, SignatureFailure, UsageError
 from setproto.messages.codes import AuthCode, CapCode, CompletionCode
 from setproto.messages.common import SW_IDENT, InstallRecurData, PartyID, Role, Thumbs, TransIDs
-from setproto.messages.oids import ID_OI_DATA, ID_PAN_DATA, ID_PI_DATA, ID_PI_OI_LINK
+from setproto.messages.oids import ID_OI_DATA, ID_PAN_DATA, ID_PI_DATA, ID_PI_OI_LINK, ID_PI_SEALS
 from setproto.messages.purchase import (
     OI,
     PI,
@@ -36,13 +36,14 @@ from setproto.messages.purchase import (
     PInitReq,
     PInitResData,
     PIOILink,
+    PISeals,
     PReq,
     PResData,
     PResPayload,
 )
 from setproto.messages.registry import INQ_REQ, INQ_RES, PINIT_REQ, PINIT_RES, PREQ, PRES
 from setproto.messages.wrapper import MessageIDs, Wire
-from setproto.roles.endpoint import Credentials, Endpoint, Received, content_digest, party_of, same_purchase
+from setproto.roles.endpoint import Credentials, Endpoint, Received, Sent, party_of, same_purchase
 from setproto.roles.ports import Clock, Event, EventKind, Outgoing, RandomBytes, Reply, Store, Transaction
 from setproto.roles.table import TransitionTable
 
@@ -203,7 +204,7 @@ class Cardholder(Endpoint):
             brand_id=self.party.brand,
             thumbs=self.thumbs,
         )
-        outgoing = self.protect(PINIT_REQ, body, anonymous=True)
+        sent = self.protect(PINIT_REQ, self.header(rrpid, MessageIDs(), anonymous=True), body)
         record = Purchase(
             state=TABLE.initial,
             lid_c=lid_c,
@@ -212,11 +213,11 @@ class Cardholder(Endpoint):
             amount=order.amount,
             install_recur_data=order.install_recur_data,
             thumbs=body.thumbs,
-            latest=Question(rrpid=rrpid, challenge=chall_c, content=content_digest(PINIT_REQ, body)),
+            latest=Question(rrpid=rrpid, challenge=chall_c, content=sent.content),
         )
         with self.store.transaction() as transaction:
             self._keep(transaction, record)
-        return lid_c, outgoing
+        return lid_c, sent.outgoing
 
     def pay(self, lid_c: bytes) -> Outgoing:
         """Confirm to the merchant shown, and pay: the PReq.  Called again, the same octets again (§4.2).
@@ -229,11 +230,12 @@ class Cardholder(Endpoint):
                 return Outgoing(Role.merchant, PREQ.name, record.ordered.preq)
             if record.shop is None or not TABLE.allows(record.state, Signal.PAY):
                 raise UsageError(f"nothing to pay in state {record.state.name}")
-            outgoing, question = self._preq(record, record.shop)
-            ordered = Ordered(preq=outgoing.data, question=question)
+            sent, rrpid, chall_c = self._preq(record, record.shop)
+            question = Question(rrpid=rrpid, challenge=chall_c, content=sent.content)
+            ordered = Ordered(preq=sent.outgoing.data, question=question)
             changed = replace(record, state=TABLE.next(record.state, Signal.PAY), latest=question, ordered=ordered)
             self._keep(transaction, changed)
-            return outgoing
+            return sent.outgoing
 
     def inquire(self, lid_c: bytes) -> Outgoing:
         """Ask what became of an order: an InqReq with a new RRPID and challenge (§2.8)."""
@@ -241,15 +243,18 @@ class Cardholder(Endpoint):
             record = self._purchase(transaction, lid_c)
             if record.shop is None or record.ordered is None:
                 raise UsageError(f"nothing was ordered in state {record.state.name}")
+            rrpid, chall_c2 = self.random(20), self.random(20)
+            over = self.header(rrpid, MessageIDs.of(record.shop.trans_ids))
             body = InqReqData(
-                head=self.head(INQ_REQ, record.shop.merchant),
+                head=self.head(INQ_REQ.content_type, record.shop.merchant, over),
                 trans_ids=record.shop.trans_ids,
-                rrpid=self.random(20),
-                chall_c2=self.random(20),
+                rrpid=rrpid,
+                chall_c2=chall_c2,
             )
-            question = Question(rrpid=body.rrpid, challenge=body.chall_c2, content=content_digest(INQ_REQ, body))
+            sent = self.protect(INQ_REQ, over, body)
+            question = Question(rrpid=rrpid, challenge=chall_c2, content=sent.content)
             self._keep(transaction, replace(record, latest=question))
-            return self.protect(INQ_REQ, body)
+            return sent.outgoing
 
     def purchase(self, lid_c: bytes) -> Purchase:
         """The record of a purchase.  UsageError if there is none."""
@@ -316,17 +321,21 @@ class Cardholder(Endpoint):
 
     # --- building PReq ----------------------------------------------------------------------------
 
-    def _preq(self, record: Purchase, shop: Shop) -> tuple[Outgoing, Question]:
-        """§4.7, from top to bottom: order, payment, one signature over both, two seals for the gateway."""
+    def _preq(self, record: Purchase, shop: Shop) -> tuple[Sent, bytes, bytes]:
+        """§4.7, from top to bottom: order, payment, two seals for the gateway, one signature over all of it.
+
+        The PReq, its RRPID and its challenge.
+        """
         merchant, gateway, trans_ids = shop.merchant, shop.gateway, shop.trans_ids
         # Validated again now: Cert-PE may have been revoked since PInitRes.
         cert_pe = self.validated(shop.cert_pe, CertificateKind.GATEWAY_EXCHANGE, shop.pe_chain)
         rrpid, chall_c = self.random(20), self.random(20)
+        over = self.header(rrpid, MessageIDs.of(trans_ids))
 
         od_salt = self.random(32)
         hod = hod_digest(record.description, record.amount, od_salt, record.install_recur_data)
         oi_data = OIData(
-            head=self.head(PREQ, merchant),
+            head=self.head(PREQ.content_type, merchant, over),
             trans_ids=trans_ids,
             rrpid=rrpid,
             chall_c=chall_c,
@@ -339,7 +348,7 @@ class Cardholder(Endpoint):
             pe_thumb=cert_pe.thumbprint,
         )
         pi_head = PIHead(
-            head=self.head_of(ID_PI_DATA, gateway),
+            head=self.head(ID_PI_DATA, gateway, None),
             trans_ids=trans_ids,
             inputs=PIInputs(hod=hod, purch_amt=record.amount),
             merchant_id=merchant,
@@ -357,25 +366,25 @@ class Cardholder(Endpoint):
         )
         order = Part(ID_OI_DATA, encode(oi_data), self.random(32))
         payment = Part(ID_PI_DATA, encode(PIData(pi_head=pi_head, pan_data=pan_data)), self.random(32))
-        signed = PURCHASE.sign(self.credentials.signer, (payment, order), certificates=self.credentials.chain)
 
-        link = PIOILink(pi_head=pi_head, pi_salt=payment.salt, hoi_data=signed.digests[ID_OI_DATA])
-        to = Recipient(cert_pe.public_key, cert_pe.der, self.suite)
+        to = self.seal_to(cert_pe)
+        link = PIOILink(pi_head=pi_head, pi_salt=payment.salt, hoi_data=PURCHASE.digest(order, self.suite))
         bulk = self.context(ID_PI_OI_LINK, self.party, gateway, trans_ids.xid, rrpid)
         account = self.context(ID_PAN_DATA, self.party, gateway, trans_ids.xid, rrpid)
+        seals = PISeals(
+            cardholder=self.party,
+            rrpid=rrpid,
+            sealed_pi=seal(encode(link), to, content_type=ID_PI_OI_LINK, context=bulk),
+            sealed_pan=seal(encode(pan_data), to, content_type=ID_PAN_DATA, context=account),
+        )
+        sealed = Part(ID_PI_SEALS, encode(seals), rrpid)
+        signed = PURCHASE.sign(self.credentials.signer, (payment, order, sealed), certificates=self.credentials.chain)
         preq = PReq(
-            pi=PI(
-                cardholder=self.party,
-                rrpid=rrpid,
-                pi_signature=signed.signature,
-                sealed_pi=seal(encode(link), to, content_type=ID_PI_OI_LINK, context=bulk),
-                sealed_pan=seal(encode(pan_data), to, content_type=ID_PAN_DATA, context=account),
-            ),
+            pi=PI(seals=sealed.content, pi_signature=signed.signature),
             oi=OI(oi_data=order.content, oi_salt=order.salt, hpi_data=signed.digests[ID_PI_DATA]),
         )
-        outgoing = self.wrapped(PREQ, encode(preq), rrpid, MessageIDs.of(trans_ids), self.party)
-        content = digest(PREQ.name, signed.digests[ID_OI_DATA], signed.digests[ID_PI_DATA])
-        return outgoing, Question(rrpid=rrpid, challenge=chall_c, content=content)
+        content = digest(PREQ.name, *(signed.digests[oid] for oid in PURCHASE.part_types))
+        return self.sent(PREQ, over, encode(preq), content), rrpid, chall_c
 
     # --- records ----------------------------------------------------------------------------------
 

@@ -33,11 +33,11 @@ from setproto.errors import (
 )
 from setproto.messages.common import VERSION, BodyHead, PartyID, Role, SealContext, Thumbs, TransIDs, unknown_critical
 from setproto.messages.error import BAD_WRAPPER_LIMIT, Error, ErrorTBS
-from setproto.messages.oids import ID_ERROR_TBS, ID_OI_DATA, ID_PI_DATA
+from setproto.messages.oids import ID_ERROR_TBS, ID_OI_DATA, ID_PI_DATA, ID_PI_SEALS
 from setproto.messages.payment import EncB
-from setproto.messages.purchase import PURCHASE, PReq
+from setproto.messages.purchase import PI, PURCHASE, PISeals, PReq
 from setproto.messages.registry import MessageType, Operator
-from setproto.messages.wrapper import MessageIDs, Wire, header, unwrap, wrap
+from setproto.messages.wrapper import MessageHeader, MessageIDs, Wire, header, header_digest, unwrap, wrap
 from setproto.roles.ports import Clock, Event, EventKind, Outgoing, RandomBytes, Reply, Store, Transaction
 
 B = TypeVar("B")
@@ -137,6 +137,14 @@ def keep_answer(transaction: Transaction, key: bytes, content: bytes, outgoing: 
     transaction.put(ANSWERS, key, encode(AnswerRecord(content=content, answers=answers)))
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A message that was made, and the digest of its content, which the response to it must hash."""
+
+    outgoing: Outgoing
+    content: bytes
+
+
 @lru_cache(maxsize=4096)
 def thumbprint(certificate: bytes) -> bytes:
     """SHA-256 over the unsigned certificate (set-protocol.md §4.3): 32 octets."""
@@ -222,34 +230,40 @@ class Endpoint:
 
     # --- on the way out ---------------------------------------------------------------------------
 
-    def head(self, message_type: MessageType[Any], recipient: PartyID) -> BodyHead:
-        """First field of a body to be signed."""
-        return self.head_of(message_type.content_type, recipient)
+    def header(self, rrpid: bytes | None, ids: MessageIDs, *, anonymous: bool = False) -> MessageHeader:
+        """A header for a message of now; ``anonymous`` leaves the sender out."""
+        return header(self.clock(), None if anonymous else self.party, rrpid, ids)
 
-    def head_of(self, content_type: x509.ObjectIdentifier, recipient: PartyID) -> BodyHead:
-        """The same for something signed that is not a message of its own."""
-        return BodyHead(type=content_type, version=VERSION, suite=self.suite, sender=self.party, recipient=recipient)
+    def head(self, content_type: x509.ObjectIdentifier, recipient: PartyID, over: MessageHeader | None) -> BodyHead:
+        """First field of a body to be signed: ``over`` is the header it travels under, if any."""
+        return BodyHead(
+            type=content_type,
+            version=VERSION,
+            suite=self.suite,
+            sender=self.party,
+            recipient=recipient,
+            header_digest=None if over is None else header_digest(encode(over), None),
+        )
 
     def protect(
         self,
         message_type: MessageType[B],
+        over: MessageHeader,
         body: B,
         *,
         recipient: ValidatedCertificate | None = None,
         baggage: bytes | None = None,
         peer_holds: Thumbs | None = None,
         also: Sequence[bytes] = (),
-        anonymous: bool = False,
-    ) -> Outgoing:
-        """The body, protected as its entry in the registry says, wrapped and ready to be sent.
+    ) -> Sent:
+        """The body, protected as its entry in the registry says, wrapped under its header and ready to be sent.
 
         ``recipient`` is the key-exchange certificate to seal to, for messages that are sealed; ``also`` are
         certificates to enclose beside this party's own.  Those that the peer holds are left out.
         """
         encoded = encode(body)
+        content = digest(message_type.name, encoded)
         operator = message_type.operator
-        rrpid, trans_ids = message_type.locate(body)
-        ids = MessageIDs.of(trans_ids)
         if operator is not Operator.PLAIN:
             encoded = self.credentials.signer.sign(
                 encoded, message_type.content_type, certificates=self._to_enclose(also, peer_holds)
@@ -257,24 +271,23 @@ class Endpoint:
         if operator in (Operator.ENC, Operator.ENCB):
             if recipient is None:
                 raise TypeError(f"{message_type.name} is sealed to somebody")
-            context = self.context(
-                message_type.content_type, self.party, party_of(recipient, message_type.recipient), ids.xid, rrpid
-            )
-            to = Recipient(recipient.public_key, recipient.der, self.suite)
-            encoded = seal(encoded, to, content_type=ID_SIGNED_DATA, context=context)
+            to = party_of(recipient, message_type.recipient)
+            context = self.context(message_type.content_type, self.party, to, over.message_ids.xid, over.rrpid)
+            encoded = seal(encoded, self.seal_to(recipient), content_type=ID_SIGNED_DATA, context=context)
         if operator is Operator.ENCB:
             if baggage is None:
                 raise TypeError(f"{message_type.name} carries baggage")
             encoded = encode(EncB(enc=encoded, baggage=baggage))
-        sender = None if anonymous else self.party
-        return self.wrapped(message_type, encoded, rrpid, ids, sender)
+        return self.sent(message_type, over, encoded, content)
 
-    def wrapped(
-        self, message_type: MessageType[Any], encoded: bytes, rrpid: bytes, ids: MessageIDs, sender: PartyID | None
-    ) -> Outgoing:
+    def sent(self, message_type: MessageType[Any], over: MessageHeader, encoded: bytes, content: bytes) -> Sent:
         """A protected body in its wrapper."""
-        data = wrap(message_type, encoded, header(self.clock(), sender, rrpid, ids))
-        return Outgoing(message_type.recipient, message_type.name, data)
+        data = wrap(message_type, encoded, over)
+        return Sent(Outgoing(message_type.recipient, message_type.name, data), content)
+
+    def seal_to(self, certificate: ValidatedCertificate) -> Recipient:
+        """The holder of a key-exchange certificate, as whom objects are sealed to."""
+        return Recipient(certificate.public_key, certificate.der, self.suite)
 
     def _to_enclose(self, also: Sequence[bytes], peer_holds: Thumbs | None) -> list[bytes]:
         known = set(peer_holds.cert_thumbs) if peer_holds else set()
@@ -304,10 +317,12 @@ class Endpoint:
 
     def error(self, failure: ProtocolError, wire: Wire | None, data: bytes, to: Role) -> Outgoing:
         """A signed Error about a message that could not be processed (§4.1)."""
-        sender = wire.header.sender if wire else None
-        recipient = sender or PartyID(role=to, brand=self.party.brand, name="unknown")
+        recipient = wire.header.sender if wire else None
+        if recipient is None:  # it did not say, or could not be read
+            recipient = PartyID(role=to, brand=self.party.brand, name="unknown")
+        over = self.header(wire.header.rrpid if wire else None, wire.header.message_ids if wire else MessageIDs())
         body = ErrorTBS(
-            head=self.head_of(ID_ERROR_TBS, recipient),
+            head=self.head(ID_ERROR_TBS, recipient, over),
             error_code=failure.code,
             error_nonce=self.random(32),
             error_oid=None if failure.oid is None else x509.ObjectIdentifier(failure.oid),
@@ -316,10 +331,7 @@ class Endpoint:
             bad_wrapper=None if wire else data[:BAD_WRAPPER_LIMIT],
         )
         signed = self.credentials.signer.sign(encode(body), ID_ERROR_TBS, certificates=self.credentials.chain)
-        ids = wire.header.message_ids if wire else MessageIDs()
-        rrpid = wire.header.rrpid if wire else None
-        wrapped = wrap(None, encode(Error(signed_error=signed)), header(self.clock(), self.party, rrpid, ids))
-        return Outgoing(to, "Error", wrapped)
+        return Outgoing(to, "Error", wrap(None, encode(Error(signed_error=signed)), over))
 
     # --- on the way in ----------------------------------------------------------------------------
 
@@ -338,7 +350,7 @@ class Endpoint:
         rrpid, trans_ids = message_type.locate(received.body)
         if rrpid != wire.header.rrpid:
             raise ProtocolError("RRPID of header and message differ", code=ErrorCode.unknownRRPID)
-        if trans_ids is not None and MessageIDs.of(trans_ids) != wire.header.message_ids:
+        if MessageIDs.of(trans_ids) != wire.header.message_ids:
             raise ProtocolError("identifiers of header and message differ", code=ErrorCode.wrapperMsgMismatch)
         if wire.header.sender != received.sender:
             raise ProtocolError("sender of header and message differ", code=ErrorCode.wrapperMsgMismatch)
@@ -370,7 +382,7 @@ class Endpoint:
         verified = verify(signed, content_type=message_type.content_type, certify=self.certify(message_type.sender))
         body = decoded(message_type.body, verified.content)
         sender = party_of(verified.signer, message_type.sender)
-        self.check_head(body.head, message_type.content_type, sender, me)  # type: ignore[attr-defined]
+        self.check_head(body.head, message_type.content_type, sender, me, wire)  # type: ignore[attr-defined]
         carried: Any = None
         if baggage is not None:
             if not equal(baggage_digest(message_type, baggage), body.baggage_digest):  # type: ignore[attr-defined]
@@ -383,27 +395,36 @@ class Endpoint:
 
     def _receive_dual(self, wire: Wire, message_type: MessageType[B], me: PartyID) -> Received[B]:
         preq = decoded(PReq, wire.body)
-        view = View(
-            Part(ID_OI_DATA, preq.oi.oi_data, preq.oi.oi_salt), {ID_PI_DATA: preq.oi.hpi_data}, preq.pi.pi_signature
-        )
-        certify = self.certify(message_type.sender)
-        verified = PURCHASE.verify(view, suite=self.suite, certify=certify)
-        body = decoded(message_type.body, verified.content)
+        seals = decoded(PISeals, preq.pi.seals)
+        order = Part(ID_OI_DATA, preq.oi.oi_data, preq.oi.oi_salt)
+        view = View((order, seals_part(preq.pi, seals)), {ID_PI_DATA: preq.oi.hpi_data}, preq.pi.pi_signature)
+        verified = PURCHASE.verify(view, suite=self.suite, certify=self.certify(message_type.sender))
+        body = decoded(message_type.body, verified[ID_OI_DATA])
         sender = party_of(verified.signer, message_type.sender)
-        self.check_head(body.head, message_type.content_type, sender, me)  # type: ignore[attr-defined]
-        content = digest(message_type.name, verified.digests[ID_OI_DATA], verified.digests[ID_PI_DATA])
+        self.check_head(body.head, message_type.content_type, sender, me, wire)  # type: ignore[attr-defined]
+        if seals.cardholder != sender or seals.rrpid != wire.header.rrpid:
+            raise ProtocolError("order and payment instruction differ", code=ErrorCode.wrapperMsgMismatch)
+        content = digest(message_type.name, *(verified.digests[oid] for oid in PURCHASE.part_types))
         return Received(body, content, verified.signer, sender, (), preq.pi, dict(verified.digests))
 
     def check_head(
-        self, head: BodyHead, content_type: x509.ObjectIdentifier, signer: PartyID, recipient: PartyID
+        self,
+        head: BodyHead,
+        content_type: x509.ObjectIdentifier,
+        signer: PartyID,
+        recipient: PartyID,
+        under: Wire | None,
     ) -> None:
-        """The signed body is what it is taken for, by its signer, for this recipient (W-3, PX-6)."""
+        """The signed body is what it is taken for, by its signer, for this recipient (W-3, PX-6), and travelled
+        ``under`` this header (PX-10); None for a part that has no header of its own."""
         if head.version != VERSION or head.suite != self.suite or head.type != content_type:
             raise WrongRecipient("signed for another type, version or suite")
         if head.sender != signer:
             raise WrongRecipient("the signer is not the sender that the body names")
         if head.recipient != recipient:
             raise WrongRecipient("signed for somebody else")
+        if head.header_digest != (None if under is None else under.header_digest):
+            raise ProtocolError("the header is not the one that was signed", code=ErrorCode.wrapperMsgMismatch)
 
     def read_error(self, wire: Wire) -> Event:
         """An Error from a peer: a hint for people.  It never changes state (§4.1; PX-17)."""
@@ -415,7 +436,7 @@ class Endpoint:
             raise ProtocolError("a signed Error names its sender", code=ErrorCode.badMessageHeader)
         verified = verify(error.signed_error, content_type=ID_ERROR_TBS, certify=self.certify(sender.role))
         body = decoded(ErrorTBS, verified.content)
-        self.check_head(body.head, ID_ERROR_TBS, party_of(verified.signer, sender.role), self.party)
+        self.check_head(body.head, ID_ERROR_TBS, party_of(verified.signer, sender.role), self.party, wire)
         return Event(EventKind.ERROR_RECEIVED, code=_error_code(body), detail=f"signed by {sender}")
 
     # --- handling ---------------------------------------------------------------------------------
@@ -492,9 +513,9 @@ def baggage_digest(message_type: MessageType[Any], baggage: bytes) -> bytes:
     return digest(message_type.name + " baggage", baggage)
 
 
-def content_digest(message_type: MessageType[B], body: B) -> bytes:
-    """What stands for a message's content in the hash of its response: equal to ``Received.digest`` over there."""
-    return digest(message_type.name, encode(body))
+def seals_part(pi: PI, seals: PISeals) -> Part:
+    """The sealed objects as a part of the dual signature; the RRPID, fresh in every request, is the salt."""
+    return Part(ID_PI_SEALS, pi.seals, seals.rrpid)
 
 
 def same_purchase(one: TransIDs, other: TransIDs) -> bool:
@@ -513,13 +534,14 @@ __all__ = [
     "Credentials",
     "Endpoint",
     "Received",
+    "Sent",
     "answer_key",
     "baggage_digest",
     "by_thumbprint",
-    "content_digest",
     "decoded",
     "keep_answer",
     "party_of",
     "same_purchase",
+    "seals_part",
     "thumbprint",
 ]

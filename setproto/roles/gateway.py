@@ -42,16 +42,17 @@ from setproto.messages.payment import (
     CapTokenData,
     ResponseData,
 )
-from setproto.messages.purchase import PI, PURCHASE, PANData, PIData, PIHead, PIOILink
+from setproto.messages.purchase import PI, PURCHASE, PANData, PIData, PIHead, PIOILink, PISeals
 from setproto.messages.registry import AUTH_REQ, AUTH_RES, CAP_REQ, CAP_RES
-from setproto.messages.wrapper import Wire
-from setproto.roles.endpoint import Credentials, Endpoint, Received, baggage_digest, decoded, party_of
+from setproto.messages.wrapper import MessageIDs, Wire
+from setproto.roles.endpoint import Credentials, Endpoint, Received, baggage_digest, decoded, party_of, seals_part
 from setproto.roles.ports import (
     AuthorizationRequest,
     Clock,
     Event,
     EventKind,
     Issuer,
+    Outgoing,
     RandomBytes,
     Reply,
     Store,
@@ -182,9 +183,11 @@ class Gateway(Endpoint):
         body = received.body
         tags = body.auth_req_item.auth_tags
         amount = body.auth_req_item.auth_req_payload.auth_req_amt
-        merchant = party_of(received.signed_by(), Role.merchant)
+        # Before anything happens at the bank: is there a key to seal the answer to?
+        answer_to = self._answer_certificate(received, tags.auth_rr_tags)
+        merchant = party_of(answer_to, Role.merchant)
         try:
-            pi = self.open_pi(received.baggage, tags.trans_ids, received.certificates)
+            pi = self.open_pi(received.baggage, tags.trans_ids)
             self._check_pi(pi, body, merchant)
             record = self._claim(transaction, pi, tags.auth_rr_tags.rrpid, tags.trans_ids, merchant, amount)
         except Refused as refused:
@@ -196,32 +199,33 @@ class Gateway(Endpoint):
             record = replace(record, state=TABLE.next(record.state, Signal.APPROVED if approved else Signal.DECLINED))
             self._keep(transaction, record)
             token = self._cap_token(record) if approved else None
-        answer = self._auth_res(received, code, approval, token)
-        return Reply(answer.outgoing, (Event(EventKind.AUTHORIZATION, tags.trans_ids.xid, code),))
+        answer = self._auth_res(received, answer_to, code, approval, token)
+        return Reply((answer,), (Event(EventKind.AUTHORIZATION, tags.trans_ids.xid, code),))
 
-    def open_pi(self, pi: PI, trans_ids: TransIDs, others: Sequence[bytes]) -> OpenedPI:
+    def open_pi(self, pi: PI, trans_ids: TransIDs) -> OpenedPI:
         """Open both seals and verify the dual signature over what was in them (§3.5, §4.12 steps 2 and 4c).
 
         The seals are bound to the cardholder and request that the PI claims; the name is then compared with the
         certificate that signed.  DecryptionFailure, SignatureFailure or another ProtocolError.
         """
-        bulk = self.context(ID_PI_OI_LINK, pi.cardholder, self.party, trans_ids.xid, pi.rrpid)
-        account = self.context(ID_PAN_DATA, pi.cardholder, self.party, trans_ids.xid, pi.rrpid)
+        seals = decoded(PISeals, pi.seals)
+        bulk = self.context(ID_PI_OI_LINK, seals.cardholder, self.party, trans_ids.xid, seals.rrpid)
+        account = self.context(ID_PAN_DATA, seals.cardholder, self.party, trans_ids.xid, seals.rrpid)
         key = self.exchange_key()
-        sealed_pi = unseal(pi.sealed_pi, key, content_type=ID_PI_OI_LINK, context=bulk)
-        sealed_pan = unseal(pi.sealed_pan, key, content_type=ID_PAN_DATA, context=account)
+        sealed_pi = unseal(seals.sealed_pi, key, content_type=ID_PI_OI_LINK, context=bulk)
+        sealed_pan = unseal(seals.sealed_pan, key, content_type=ID_PAN_DATA, context=account)
         try:
             link = decoded(PIOILink, sealed_pi.content)
             pan_data = decoded(PANData, sealed_pan.content)
         except ProtocolError:
             raise DecryptionFailure from None  # what is inside must not show through the error
         payment = Part(ID_PI_DATA, encode(PIData(pi_head=link.pi_head, pan_data=pan_data)), link.pi_salt)
-        view = View(payment, {ID_OI_DATA: link.hoi_data}, pi.pi_signature)
+        view = View((payment, seals_part(pi, seals)), {ID_OI_DATA: link.hoi_data}, pi.pi_signature)
         verified = PURCHASE.verify(view, suite=self.suite, certify=self.certify(Role.cardholder))
         signer = party_of(verified.signer, Role.cardholder)
-        if signer != pi.cardholder:
+        if signer != seals.cardholder:
             raise SignatureFailure("the payment instruction is another cardholder's")
-        self.check_head(link.pi_head.head, ID_PI_DATA, signer, self.party)
+        self.check_head(link.pi_head.head, ID_PI_DATA, signer, self.party, None)
         unknown = unknown_critical(link.pi_head.extensions)
         if unknown is not None:
             raise ProtocolError("critical extension", code=ErrorCode.unrecognizedExtension, oid=unknown.dotted_string)
@@ -308,28 +312,33 @@ class Gateway(Endpoint):
         )
 
     def _auth_res(
-        self, received: Received[AuthReqData], code: AuthCode, approval: str | None, token: bytes | None
-    ) -> Reply:
+        self,
+        received: Received[AuthReqData],
+        merchant: ValidatedCertificate,
+        code: AuthCode,
+        approval: str | None,
+        token: bytes | None,
+    ) -> Outgoing:
         """§4.13: names the merchant, hashes the request, and carries the token as baggage."""
-        body = received.body
-        merchant = self._answer_certificate(received, body.auth_req_item.auth_tags.auth_rr_tags)
+        tags = received.body.auth_req_item.auth_tags
         baggage = encode(AuthResBaggage(cap_token=token))
+        over = self.header(tags.auth_rr_tags.rrpid, MessageIDs.of(tags.trans_ids))
         answer = AuthResData(
-            head=self.head(AUTH_RES, party_of(merchant, Role.merchant)),
+            head=self.head(AUTH_RES.content_type, party_of(merchant, Role.merchant), over),
             baggage_digest=baggage_digest(AUTH_RES, baggage),
             request_digest=received.digest,
-            auth_tags=body.auth_req_item.auth_tags,
+            auth_tags=tags,
             pe_thumb=self.own_exchange_thumb(),
             auth_res_payload=AuthResPayload(
                 auth_header=AuthHeader(
-                    auth_amt=body.auth_req_item.auth_req_payload.auth_req_amt,
+                    auth_amt=received.body.auth_req_item.auth_req_payload.auth_req_amt,
                     auth_code=code,
                     response_data=ResponseData(approval_code=approval),
                 )
             ),
         )
-        sealed = self.protect(AUTH_RES, answer, recipient=merchant, baggage=baggage, peer_holds=body.m_thumbs)
-        return Reply((sealed,))
+        holds = received.body.m_thumbs
+        return self.protect(AUTH_RES, over, answer, recipient=merchant, baggage=baggage, peer_holds=holds).outgoing
 
     def _answer_certificate(
         self, received: Received[AuthReqData] | Received[CapReqData], tags: RRTags
@@ -345,23 +354,24 @@ class Gateway(Endpoint):
         body, tokens = received.body, received.baggage.tokens
         if len(tokens) != len(body.cap_item_seq):
             raise ProtocolError("one token per item", code=ErrorCode.decodingFailure)
-        merchant = party_of(received.signed_by(), Role.merchant)
+        answer_to = self._answer_certificate(received, body.cap_rr_tags)
+        merchant = party_of(answer_to, Role.merchant)
         results, events = [], []
         for item, token in zip(body.cap_item_seq, tokens, strict=True):
             code = self._capture(transaction, item, token, merchant)
             payload = CapResPayload(cap_code=code, cap_amt=item.cap_payload.cap_req_amt)
             results.append(CapResItem(trans_ids=item.trans_ids, auth_rrpid=item.auth_rrpid, cap_res_payload=payload))
             events.append(Event(EventKind.CAPTURE, item.trans_ids.xid, code))
-        certificate = self._answer_certificate(received, body.cap_rr_tags)
+        over = self.header(body.cap_rr_tags.rrpid, MessageIDs())
         answer = CapResData(
-            head=self.head(CAP_RES, merchant),
+            head=self.head(CAP_RES.content_type, merchant, over),
             request_digest=received.digest,
             cap_rr_tags=body.cap_rr_tags,
             pe_thumb=self.own_exchange_thumb(),
             cap_res_item_seq=results,
         )
-        sealed = self.protect(CAP_RES, answer, recipient=certificate, peer_holds=body.m_thumbs)
-        return Reply((sealed,), tuple(events))
+        sent = self.protect(CAP_RES, over, answer, recipient=answer_to, peer_holds=body.m_thumbs)
+        return Reply((sent.outgoing,), tuple(events))
 
     def _capture(self, transaction: Transaction, item: CapItem, token: bytes, merchant: PartyID) -> CapCode:
         """§4.15, steps 1, 2, 4 and 7; batches are not part of this version."""

@@ -57,7 +57,7 @@ from setproto.messages.registry import (
     PRES,
     MessageType,
 )
-from setproto.messages.wrapper import Wire
+from setproto.messages.wrapper import MessageIDs, Wire
 from setproto.roles.cardholder import hod_digest, lid_c_party
 from setproto.roles.endpoint import (
     Credentials,
@@ -65,7 +65,6 @@ from setproto.roles.endpoint import (
     Received,
     answer_key,
     baggage_digest,
-    content_digest,
     keep_answer,
     party_of,
     same_purchase,
@@ -294,8 +293,9 @@ class Merchant(Endpoint):
             language=body.language,
         )
         record = PurchaseRecord(state=TABLE.initial, trans_ids=trans_ids, chall_m=self.random(20))
+        over = self.header(body.rrpid, MessageIDs.of(trans_ids))
         answer = PInitResData(
-            head=self.head(PINIT_RES, lid_c_party(body.brand_id, body.lid_c)),
+            head=self.head(PINIT_RES.content_type, lid_c_party(body.brand_id, body.lid_c), over),
             request_digest=received.digest,
             trans_ids=trans_ids,
             rrpid=body.rrpid,
@@ -307,7 +307,7 @@ class Merchant(Endpoint):
         )
         self._keep(transaction, record)
         also = (gateway.der, *gateway.chain)
-        return Reply((self.protect(PINIT_RES, answer, peer_holds=body.thumbs, also=also),))
+        return Reply((self.protect(PINIT_RES, over, answer, peer_holds=body.thumbs, also=also).outgoing,))
 
     def _on_preq(self, transaction: Transaction, received: Received[OIData]) -> Reply:
         """§4.8: the signature over the order is verified already; is it the order that was agreed on?"""
@@ -322,9 +322,7 @@ class Merchant(Endpoint):
             raise ProtocolError("paid through another gateway", code=ErrorCode.wrongRecipient)
         if record.ordered is not None:
             raise ProtocolError("this purchase has its order already", code=ErrorCode.unknownXID)
-        signer, pi = received.signed_by(), received.baggage
-        if pi.cardholder != received.sender or pi.rrpid != body.rrpid:
-            raise ProtocolError("order and payment instruction differ", code=ErrorCode.wrapperMsgMismatch)
+        signer = received.signed_by()
         ordered = OrderedRecord(
             cardholder=party_of(signer, Role.cardholder),
             certificate=signer.der,
@@ -333,7 +331,7 @@ class Merchant(Endpoint):
             content=received.digest,
             hoi_data=received.parts[ID_OI_DATA],
             hod=body.hod,
-            pi=encode(pi),
+            pi=encode(received.baggage),
         )
         order = self._order(transaction, record.trans_ids.lid_m)
         event = Event(EventKind.ORDER_RECEIVED, body.trans_ids.xid)
@@ -442,8 +440,9 @@ class Merchant(Endpoint):
         """§4.11: the PI goes on unopened; the digests are those that this merchant computed itself."""
         gateway = self._gateway()
         tags = self._rr_tags()
+        over = self.header(tags.rrpid, MessageIDs.of(record.trans_ids))
         body = AuthReqData(
-            head=self.head(AUTH_REQ, party_of(gateway, Role.gateway)),
+            head=self.head(AUTH_REQ.content_type, party_of(gateway, Role.gateway), over),
             baggage_digest=baggage_digest(AUTH_REQ, ordered.pi),
             auth_req_item=AuthReqItem(
                 auth_tags=AuthTags(auth_rr_tags=tags, trans_ids=record.trans_ids),
@@ -456,9 +455,9 @@ class Merchant(Endpoint):
             ),
             m_thumbs=self.thumbs,
         )
-        outgoing = self.protect(AUTH_REQ, body, recipient=gateway, baggage=ordered.pi)
-        return outgoing, AuthRecord(
-            rrpid=tags.rrpid, content=content_digest(AUTH_REQ, body), request=outgoing.data, amount=order.amount
+        sent = self.protect(AUTH_REQ, over, body, recipient=gateway, baggage=ordered.pi)
+        return sent.outgoing, AuthRecord(
+            rrpid=tags.rrpid, content=sent.content, request=sent.outgoing.data, amount=order.amount
         )
 
     def _cap_req(
@@ -467,9 +466,10 @@ class Merchant(Endpoint):
         """§2.11: one item, with the token of its authorisation."""
         gateway = self._gateway()
         tags = self._rr_tags()
+        over = self.header(tags.rrpid, MessageIDs())
         baggage = encode(CapTokenSeq(tokens=[authorization.cap_token or b""]))
         body = CapReqData(
-            head=self.head(CAP_REQ, party_of(gateway, Role.gateway)),
+            head=self.head(CAP_REQ.content_type, party_of(gateway, Role.gateway), over),
             baggage_digest=baggage_digest(CAP_REQ, baggage),
             cap_rr_tags=tags,
             m_thumbs=self.thumbs,
@@ -481,9 +481,9 @@ class Merchant(Endpoint):
                 )
             ],
         )
-        outgoing = self.protect(CAP_REQ, body, recipient=gateway, baggage=baggage)
-        return outgoing, CapRecord(
-            rrpid=tags.rrpid, content=content_digest(CAP_REQ, body), request=outgoing.data, amount=amount
+        sent = self.protect(CAP_REQ, over, body, recipient=gateway, baggage=baggage)
+        return sent.outgoing, CapRecord(
+            rrpid=tags.rrpid, content=sent.content, request=sent.outgoing.data, amount=amount
         )
 
     # --- building answers to the cardholder -------------------------------------------------------
@@ -503,15 +503,16 @@ class Merchant(Endpoint):
     ) -> Outgoing:
         """PRes or InqRes to a question: its RRPID, its challenge and the digest of its content."""
         rrpid, challenge, content = question
+        over = self.header(rrpid, MessageIDs.of(trans_ids))
         body = PResData(
-            head=self.head(message_type, cardholder),
+            head=self.head(message_type.content_type, cardholder, over),
             request_digest=content,
             trans_ids=trans_ids,
             rrpid=rrpid,
             chall_c=challenge,
             pres_payload_seq=[payload],
         )
-        return self.protect(message_type, body)
+        return self.protect(message_type, over, body).outgoing
 
     def _payload(self, record: PurchaseRecord) -> PResPayload:
         """What there is to tell about a purchase that was ordered."""
