@@ -16,6 +16,7 @@ from pki.extensions import (
     Tunneling,
 )
 from pki.hierarchy import BrandTree, Credential, build_brand_tree
+from pki.identifiers import subject_key_identifier, thumbprint
 from pki.path import PathValidator, ValidatedCertificate
 from pki.profiles import PROFILES, CertificateKind, Profile
 from pki.revocation import CheckedCRL, CRLStore, check_crl
@@ -50,4 +51,6 @@ __all__ = [
     "check_profile",
     "create_root",
     "key_suite",
+    "subject_key_identifier",
+    "thumbprint",
 ]

@@ -54,6 +54,7 @@ __all__ = [
     "Size",
     "UTCTime",
     "Variant",
+    "as_received",
     "decode",
     "encode",
     "explicit",
@@ -124,6 +125,14 @@ def tlv(tag: int, *parts: bytes | memoryview) -> bytes:
         return bytes((tag, size)) + content
     octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return bytes((tag, 0x80 | len(octets))) + octets + content
+
+
+def as_received(element: TLV) -> bytes:
+    """The octets of an element that was read without being interpreted: tag, length and content as they came.
+
+    The codec has checked that the length was in its only DER form, so this rebuilds exactly the input.
+    """
+    return element.tag_bytes + tlv(0, element.data)[1:]
 
 
 def explicit(number: int, content: bytes) -> bytes:

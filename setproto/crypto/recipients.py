@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap, aes_key_wrap
 
-from pki.der import TLV, BitString, Explicit, Implicit, Size, decode, sequence, tlv
+from pki.der import TLV, BitString, Explicit, Implicit, Size, as_received, decode, sequence, tlv
 from setproto.crypto.suites import SHA256
 
 KEY_SIZE: Final = 32
@@ -46,7 +46,7 @@ class NotForThisKey(Exception):
 
 def _same(field: TLV, *expected: bytes) -> None:
     """The field is exactly one of ``expected``: algorithms are compared, never looked up."""
-    if tlv(field.tag_bytes[0], field.data) not in expected:
+    if as_received(field) not in expected:
         raise NotForThisKey
 
 

@@ -17,10 +17,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
 
-from pki.der import TLV, Explicit, Implicit, SetOf, Size, decode, sequence, tlv
+from pki import subject_key_identifier
+from pki.der import TLV, Explicit, Implicit, SetOf, Size, as_received, decode, sequence, tlv
 from pki.der import DecodingFailure as NotDER
 from setproto.crypto.recipients import KEY_MANAGEMENT, KEY_SIZE, KeyManagement, NotForThisKey, SharedKey
-from setproto.crypto.signed import oid_tlv, subject_key_identifier
+from setproto.crypto.signed import oid_tlv
 from setproto.crypto.suites import suite
 from setproto.errors import DecryptionFailure
 
@@ -186,9 +187,7 @@ def unseal(
         ):
             raise NotForThisKey
         info = enveloped.recipient_infos.as_list()[0]
-        content_key = key.key_management.unwrap(
-            tlv(info.tag_bytes[0], info.data), key.private_key, key.identifier, context
-        )
+        content_key = key.key_management.unwrap(as_received(info), key.private_key, key.identifier, context)
         if len(content_key) != KEY_SIZE:
             raise NotForThisKey
         content = AESGCM(content_key).decrypt(

@@ -23,7 +23,8 @@ from typing import Annotated, Any, Final, Protocol
 
 from cryptography import x509
 
-from pki.der import TLV, Explicit, Implicit, SetOf, Size, decode, encode, sequence, tlv
+from pki import CertificateError, subject_key_identifier
+from pki.der import TLV, Explicit, Implicit, SetOf, Size, as_received, decode, encode, sequence, tlv
 from pki.der import DecodingFailure as NotDER
 from setproto.crypto.digests import equal
 from setproto.crypto.suites import Suite, suite
@@ -124,17 +125,6 @@ class SigningCertificate(Protocol):
 def oid_tlv(oid: x509.ObjectIdentifier) -> bytes:
     """The DER encoding of an object identifier."""
     return encode(oid)
-
-
-@lru_cache(maxsize=4096)
-def subject_key_identifier(certificate_der: bytes) -> bytes:
-    """The subjectKeyIdentifier extension of a certificate.  DecodingFailure if it has none or does not parse."""
-    try:
-        certificate = x509.load_der_x509_certificate(certificate_der)
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
-        raise DecodingFailure("a certificate without a readable subjectKeyIdentifier") from None
-    return extension.value.digest
 
 
 def _attribute(oid: x509.ObjectIdentifier, value: bytes) -> bytes:
@@ -302,7 +292,10 @@ def verify(
         raise DecodingFailure("certificates and signed attributes are mandatory")
     certificates = _split_certificates(signed_data.certificates.data)
     # The certificate that the signer identifier names, not the first in the bag (CVE in rfc3161-client 1.0.6).
-    named = {der for der in certificates if subject_key_identifier(der) == signer_info.sid}
+    try:
+        named = {der for der in certificates if subject_key_identifier(der) == signer_info.sid}
+    except CertificateError as refusal:
+        raise CertificateRefused(refusal.rule, code=ErrorCode.invalidCertificate) from None
     if len(named) != 1:
         raise CertificateRefused("no certificate, or several, for the signer", code=ErrorCode.missingCertificate)
     certificate = named.pop()
@@ -311,9 +304,9 @@ def verify(
     chosen = suite(signer.suite)
     if (
         signer.der != certificate
-        or tlv(0x30, signed_data.digest_algorithms.as_list()[0].data) != chosen.digest_algorithm
-        or tlv(0x30, signer_info.digest_algorithm.data) != chosen.digest_algorithm
-        or tlv(0x30, signer_info.signature_algorithm.data) not in chosen.signature_algorithms
+        or as_received(signed_data.digest_algorithms.as_list()[0]) != chosen.digest_algorithm
+        or as_received(signer_info.digest_algorithm) != chosen.digest_algorithm
+        or as_received(signer_info.signature_algorithm) not in chosen.signature_algorithms
     ):
         raise SignatureFailure("algorithms are not those of the signer's suite")
     attributes = tlv(0x31, signer_info.signed_attrs.data)
@@ -350,7 +343,7 @@ def _check_attributes(
             raise SignatureFailure("a signed attribute occurs twice")
         seen.add(oid)
         if oid in required:
-            if not equal(tlv(value.tag_bytes[0], value.data), required[oid]):
+            if not equal(as_received(value), required[oid]):
                 raise SignatureFailure(f"signed attribute {oid.dotted_string} does not match")
         elif oid not in (_SIGNING_TIME, _SMIME_CAPABILITIES):
             raise SignatureFailure(f"unknown signed attribute {oid.dotted_string}")

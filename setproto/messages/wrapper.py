@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
-from pki.der import TLV, GeneralizedTime, Implicit, Size, decode, encode, explicit, general_time, sequence, tlv
+from pki.der import (
+    TLV,
+    GeneralizedTime,
+    Implicit,
+    Size,
+    as_received,
+    decode,
+    encode,
+    explicit,
+    general_time,
+    sequence,
+    tlv,
+)
 from pki.der import DecodingFailure as NotDER
 from setproto.crypto.digests import digest
 from setproto.errors import DecodingFailure, ErrorCode, MessageTooBig, ProtocolError
@@ -137,7 +149,7 @@ def unwrap(data: bytes, now: datetime) -> Wire:
         too_old = inside[2] < VERSION
         code = ErrorCode.versionTooOld if too_old else ErrorCode.versionTooNew
         raise ProtocolError(f"version {inside[2]}, this is version {VERSION}", code=code)
-    header_der = tlv(wrapper.header.tag_bytes[0], inside)
+    header_der = as_received(wrapper.header)
     try:
         read = decode(MessageHeader, header_der)
     except NotDER as failure:

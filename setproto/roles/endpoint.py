@@ -8,15 +8,13 @@ agrees with the header.  Role modules see nothing else, so the processing rules 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
 
 from cryptography import x509
 
-from pki import CertificateError, CertificateKind, PathValidator, ValidatedCertificate
+from pki import CertificateError, CertificateKind, PathValidator, ValidatedCertificate, thumbprint
 from pki.der import DecodingFailure as NotDER
 from pki.der import decode, encode, sequence
 from setproto.crypto.cms import ID_SIGNED_DATA, Recipient, RecipientKey, Signer, seal, unseal, verify
@@ -145,20 +143,14 @@ class Sent:
     content: bytes
 
 
-@lru_cache(maxsize=4096)
-def thumbprint(certificate: bytes) -> bytes:
-    """SHA-256 over the unsigned certificate (set-protocol.md §4.3): 32 octets."""
-    try:
-        return hashlib.sha256(x509.load_der_x509_certificate(certificate).tbs_certificate_bytes).digest()
-    except ValueError:
-        raise DecodingFailure("not a certificate") from None
-
-
 def by_thumbprint(thumb: bytes, certificates: Iterable[bytes]) -> bytes:
     """The certificate (DER) with this thumbprint.  CertificateRefused (missingCertificate) if it is not among them."""
     for certificate in certificates:
-        if thumbprint(certificate) == thumb:
-            return certificate
+        try:
+            if thumbprint(certificate) == thumb:
+                return certificate
+        except CertificateError as refusal:
+            raise CertificateRefused(refusal.rule, code=ErrorCode.invalidCertificate) from None
     raise CertificateRefused("not supplied and not known", code=ErrorCode.missingCertificate, thumb=thumb)
 
 
@@ -543,5 +535,4 @@ __all__ = [
     "party_of",
     "same_purchase",
     "seals_part",
-    "thumbprint",
 ]
