@@ -323,7 +323,10 @@ class PathValidator:
         """The certificate as OpenSSL's object; kept for the CAs we know, since they come again and again."""
         found = self._openssl.get(certificate.der)
         if found is None:
-            found = crypto.X509.from_cryptography(certificate.certificate)
+            try:
+                found = crypto.X509.from_cryptography(certificate.certificate)
+            except crypto.Error:  # two parsers, and this one is stricter here (string types in names, for one)
+                raise certificate.error("invalidCertificate", "OpenSSL cannot read it", _X509_SOURCE) from None
             if certificate.der in self._pool or certificate.der in self._root_ders:
                 self._openssl[certificate.der] = found
         return found

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from setproto.crypto.digests import equal, mac
+from setproto.crypto.digests import derive_key, equal, mac
 
 _DIGITS: Final = re.compile(r"[0-9]{12,19}")
 _EXPIRY: Final = re.compile(r"20[0-9]{2}(0[1-9]|1[0-2])")
@@ -83,6 +83,11 @@ class CardSecret(Secret):
 
     __slots__ = ()
 
+    def __init__(self, value: bytes) -> None:
+        if len(value) != 32:
+            raise ValueError(f"a {type(self).__name__} has 32 octets")
+        super().__init__(value)
+
     def reveal(self) -> bytes:
         """The octets."""
         return self._value
@@ -92,6 +97,17 @@ class PANSecret(CardSecret):
     """32 octets that bind a card to the subject name of its certificate; the gateway sees it in a PI."""
 
     __slots__ = ()
+
+    @classmethod
+    def derive(cls, card_secret: CardSecret, nonce_cca: bytes, brand: str) -> PANSecret:
+        """From what the cardholder and its CA each contributed, 32 octets both (fixes W-5; PX-14).
+
+        SET takes the exclusive or, so whoever speaks last chooses the result.  A key derivation function over
+        both, with the brand as context, gives neither side control.
+        """
+        if len(nonce_cca) != 32:
+            raise ValueError("Nonce-CCA has 32 octets")
+        return cls(derive_key("PANSecret", card_secret.reveal() + nonce_cca, brand.encode()))
 
 
 @dataclass(frozen=True, slots=True)

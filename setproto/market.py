@@ -135,9 +135,9 @@ class Market:
         """The same in a hierarchy that exists."""
         suite_name = tree.suite.name
         stores = {role: MemoryStore() for role in Role}
-        paid_with = PaymentCard(
-            Card(tree.brand, PAN(pan), CardExpiry(expiry)), CardSecret(random(32)), PANSecret(random(32))
-        )
+        card_secret = CardSecret(random(32))
+        pan_secret = PANSecret.derive(card_secret, random(32), tree.brand)
+        paid_with = PaymentCard(Card(tree.brand, PAN(pan), CardExpiry(expiry)), card_secret, pan_secret)
         account = Account(paid_with.card.pan, paid_with.card.expiry, paid_with.card_secret, CurrencyAmount.of(balance))
         issuer = MemoryIssuer([account])
         merchant_id = f"shop-{random(4).hex()}"
