@@ -2,17 +2,15 @@
 
 >>> signed = Signer(private_key, certificate, suite("p256")).sign(b"...", content_type)      # doctest: +SKIP
 >>> verify(signed, content_type=content_type, certify=my_trust_decision).content            # doctest: +SKIP
->>> sealed = seal(b"...", Recipient(public_key, certificate, "p256"), content_type=..., context=b"...")
-...                                                                                         # doctest: +SKIP
->>> unseal(sealed, RecipientKey(private_key, certificate, "p256"), content_type=..., context=b"...").content
-...                                                                                         # doctest: +SKIP
+>>> sealed = seal(b"...", Recipient(trusted_certificate), context=b"...")                   # doctest: +SKIP
+>>> unseal(sealed, RecipientKey(private_key, certificate, "p256"), context=b"...").content  # doctest: +SKIP
 
 What comes back has another type than what went in (:class:`Verified`, :class:`Opened`): a function that
 asks for verified content cannot be given anything else.
 """
 
 from setproto.crypto.sealed import Opened, Recipient, RecipientKey, SecretKey, seal, unseal
-from setproto.crypto.signed import ID_DATA, ID_SIGNED_DATA, Signer, SigningCertificate, Verified, verify
+from setproto.crypto.signed import ID_DATA, ID_SIGNED_DATA, Signer, TrustedCertificate, Verified, verify
 
 __all__ = [
     "ID_DATA",
@@ -22,7 +20,7 @@ __all__ = [
     "RecipientKey",
     "SecretKey",
     "Signer",
-    "SigningCertificate",
+    "TrustedCertificate",
     "Verified",
     "seal",
     "unseal",

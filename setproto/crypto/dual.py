@@ -51,7 +51,7 @@ from cryptography import x509
 
 from pki.der import tlv
 from setproto.crypto.digests import digest
-from setproto.crypto.signed import Signer, SigningCertificate, oid_tlv, verify
+from setproto.crypto.signed import Signer, TrustedCertificate, oid_tlv, verify
 from setproto.errors import SignatureFailure
 
 MIN_SALT: Final = 16
@@ -157,7 +157,7 @@ class Form:
         return DualSignature(by_type, digests, signature)
 
     def verify(
-        self, view: View, *, suite: str, certify: Callable[[bytes, Sequence[bytes]], SigningCertificate]
+        self, view: View, *, suite: str, certify: Callable[[bytes, Sequence[bytes]], TrustedCertificate]
     ) -> VerifiedView:
         """The parts shown, once the signature over them and over the digests of the others is verified.
 

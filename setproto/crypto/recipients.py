@@ -167,6 +167,8 @@ class ECDHP256(KeyAgreement):
         return key.public_key().public_bytes(*_POINT), key.exchange(ec.ECDH(), public_key)
 
     def _agree(self, private_key: Any, ephemeral: bytes) -> bytes:
+        if len(ephemeral) != 65 or ephemeral[0] != 4:
+            raise NotForThisKey  # uncompressed: one encoding for one point
         public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), ephemeral)
         secret: bytes = private_key.exchange(ec.ECDH(), public)
         return secret

@@ -1,7 +1,9 @@
 """CMS AuthEnvelopedData with AES-256-GCM (RFC 5083, RFC 5084): SET's operators E and EK.
 
 A sealed object opens only for the holder of the recipient's key *and* only in the context for which it was
-made: :class:`SealContext`, or any octets for users with another protocol.  Tampering is always noticed, and
+made: any octets, which should say what the object is, from whom and for whom (the protocol's SealContext does).
+The content type in the object is always id-data: AES-GCM here has no associated data, so a type written there
+would be a claim that anybody can change.  Tampering is always noticed, and
 every failure to open is the same error with the same text.  Stock ``openssl cms -decrypt`` opens these
 objects for the suites that it knows.
 """
@@ -9,7 +11,7 @@ objects for the suites that it knows.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
 from cryptography import x509
@@ -17,12 +19,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
 
-from pki import subject_key_identifier
+from pki import key_suite, subject_key_identifier
 from pki.der import TLV, Explicit, Implicit, SetOf, Size, as_received, decode, sequence, tlv
 from pki.der import DecodingFailure as NotDER
 from setproto.crypto.recipients import KEY_MANAGEMENT, KEY_SIZE, KeyManagement, NotForThisKey, SharedKey
-from setproto.crypto.signed import oid_tlv
-from setproto.crypto.suites import suite
+from setproto.crypto.signed import ID_DATA, TrustedCertificate, oid_tlv, readable
 from setproto.errors import DecryptionFailure
 
 ID_AUTH_ENVELOPED_DATA: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.16.1.23")
@@ -81,33 +82,35 @@ class Opened:
     It says nothing about who sealed it: that is what a signature inside is for.
     """
 
-    content: bytes
-    content_type: x509.ObjectIdentifier
-
-    def __repr__(self) -> str:
-        return f"<Opened {self.content_type.dotted_string}, {len(self.content)} octets>"
+    content: bytes = field(repr=False)
 
 
 class Recipient:
-    """Whose key an object is sealed to: the public half, from a certificate that the caller has validated."""
+    """Whose key an object is sealed to: a key-exchange certificate that the caller has validated."""
 
-    def __init__(self, public_key: Any, certificate_der: bytes, suite_name: str) -> None:
-        self.suite = suite(suite_name).name
-        self.public_key = public_key
-        self.identifier = subject_key_identifier(certificate_der)
-        self.key_management: KeyManagement = KEY_MANAGEMENT[self.suite]
+    def __init__(self, certificate: TrustedCertificate) -> None:
+        """ValueError if the key is not one of the certificate's suite."""
+        if not key_suite(certificate.suite).accepts_exchange_key(certificate.public_key):
+            raise ValueError(f"not a key-exchange key of suite {certificate.suite}")
+        self.public_key = certificate.public_key
+        self.identifier = subject_key_identifier(certificate.der)
+        self.key_management: KeyManagement = KEY_MANAGEMENT[certificate.suite]
 
 
 class RecipientKey:
     """A key-exchange private key with its certificate: opens what was sealed to it.  Redacted in ``repr``."""
 
     def __init__(self, private_key: Any, certificate_der: bytes, suite_name: str) -> None:
-        if private_key.public_key() != x509.load_der_x509_certificate(certificate_der).public_key():
+        """ValueError if the key is not the certificate's, or not one of the suite."""
+        public_key = x509.load_der_x509_certificate(certificate_der).public_key()
+        if private_key.public_key() != public_key:
             raise ValueError("the private key does not belong to the certificate")
-        self.suite = suite(suite_name).name
+        if not key_suite(suite_name).accepts_exchange_key(public_key):
+            raise ValueError(f"not a key-exchange key of suite {suite_name}")
+        self.suite = suite_name
         self.certificate = certificate_der
         self.identifier = subject_key_identifier(certificate_der)
-        self.key_management: KeyManagement = KEY_MANAGEMENT[self.suite]
+        self.key_management: KeyManagement = KEY_MANAGEMENT[suite_name]
         self.private_key = private_key
 
     def __repr__(self) -> str:
@@ -128,16 +131,11 @@ class SecretKey:
         return f"<SecretKey {self.identifier.hex()[:16]}>"
 
 
-def seal(
-    content: bytes,
-    recipient: Recipient | SecretKey,
-    *,
-    content_type: x509.ObjectIdentifier,
-    context: bytes,
-) -> bytes:
+def seal(content: bytes, recipient: Recipient | SecretKey, *, context: bytes) -> bytes:
     """The DER of a ContentInfo with AuthEnvelopedData: ``content`` under a fresh key for ``recipient``.
 
-    ``context`` is bound to the object; opening needs the same octets.
+    ``context`` is bound to the object; opening needs the same octets.  UsageError if the object would be too large
+    for anybody to read.
     """
     content_key = os.urandom(KEY_SIZE)
     nonce = os.urandom(_NONCE_SIZE)
@@ -150,23 +148,17 @@ def seal(
         tlv(0x31, info),
         tlv(
             0x30,
-            oid_tlv(content_type),
+            oid_tlv(ID_DATA),
             tlv(0x30, oid_tlv(_AES256_GCM), parameters),
             tlv(0x80, encrypted[:-_TAG_SIZE]),
         ),
         tlv(0x04, encrypted[-_TAG_SIZE:]),
     )
-    return tlv(0x30, oid_tlv(ID_AUTH_ENVELOPED_DATA), tlv(0xA0, enveloped))
+    return readable(tlv(0x30, oid_tlv(ID_AUTH_ENVELOPED_DATA), tlv(0xA0, enveloped)))
 
 
-def unseal(
-    data: bytes,
-    key: RecipientKey | SecretKey,
-    *,
-    content_type: x509.ObjectIdentifier,
-    context: bytes,
-) -> Opened:
-    """Open a sealed object that must have been made for this key, this content type and this context.
+def unseal(data: bytes, key: RecipientKey | SecretKey, *, context: bytes) -> Opened:
+    """Open a sealed object that must have been made for this key and this context.
 
     DecryptionFailure otherwise.  Everything that can go wrong, from bad DER to a bad tag, ends in that one
     error without detail: the opener must not be an oracle (RFC 3218 §2.3; set-protocol.md §7).
@@ -179,7 +171,7 @@ def unseal(
         if (
             envelope.content_type != ID_AUTH_ENVELOPED_DATA
             or enveloped.version != 0
-            or encrypted.content_type != content_type
+            or encrypted.content_type != ID_DATA
             or algorithm.algorithm != _AES256_GCM
             or algorithm.parameters.icv_length != _TAG_SIZE
             or len(algorithm.parameters.nonce) != _NONCE_SIZE
@@ -195,4 +187,4 @@ def unseal(
         )
     except (NotDER, NotForThisKey, InvalidTag, InvalidUnwrap, ValueError, TypeError):
         raise DecryptionFailure from None
-    return Opened(content, content_type)
+    return Opened(content)

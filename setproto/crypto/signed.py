@@ -16,19 +16,19 @@ once per signer as a template; building them per signature would cost as much as
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Any, Final, Protocol
 
 from cryptography import x509
 
-from pki import CertificateError, subject_key_identifier
-from pki.der import TLV, Explicit, Implicit, SetOf, Size, as_received, decode, encode, sequence, tlv
+from pki import CertificateError, key_suite, subject_key_identifier
+from pki.der import MAX_SIZE, TLV, Explicit, Implicit, SetOf, Size, as_received, decode, encode, sequence, tlv
 from pki.der import DecodingFailure as NotDER
 from setproto.crypto.digests import equal
 from setproto.crypto.suites import Suite, suite
-from setproto.errors import CertificateRefused, DecodingFailure, ErrorCode, SignatureFailure
+from setproto.errors import CertificateRefused, DecodingFailure, ErrorCode, SignatureFailure, UsageError
 
 ID_DATA: Final = x509.ObjectIdentifier("1.2.840.113549.1.7.1")
 ID_SIGNED_DATA: Final = x509.ObjectIdentifier("1.2.840.113549.1.7.2")
@@ -39,6 +39,7 @@ _SMIME_CAPABILITIES: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.15")
 _SIGNING_CERTIFICATE_V2: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.16.2.47")
 _ALGORITHM_PROTECTION: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.52")
 
+_REMEMBERED_SIZE: Final = 16 * 1024
 MAX_CERTIFICATES: Final = 16
 """Certificates accepted in one object: a chain of five and a key-exchange certificate leave room."""
 
@@ -81,7 +82,6 @@ class SignedData:
     encap_content_info: EncapsulatedContentInfo
     certificates: TLV
     """[0] IMPLICIT SET OF Certificate: optional in CMS, mandatory here."""
-    crls: Annotated[SetOf[TLV] | None, Implicit(1)] = None
     signer_infos: Annotated[SetOf[SignerInfo], Size(min=1, max=1)]
 
 
@@ -105,8 +105,8 @@ class _Attributes:
     items: SetOf[Attribute]
 
 
-class SigningCertificate(Protocol):
-    """What verification needs of a certificate that the caller trusts; ``pki.ValidatedCertificate`` is one."""
+class TrustedCertificate(Protocol):
+    """What is needed of a certificate that the caller trusts; ``pki.ValidatedCertificate`` is one."""
 
     @property
     def der(self) -> bytes:
@@ -131,25 +131,39 @@ def _attribute(oid: x509.ObjectIdentifier, value: bytes) -> bytes:
     return tlv(0x30, oid_tlv(oid), tlv(0x31, value))
 
 
-def _signing_certificate_v2(certificate: bytes, enclosed: Iterable[bytes]) -> bytes:
-    """SigningCertificateV2: the hash of the signer's certificate, then of the others (RFC 5035 §3, §5.4.1).
+@lru_cache(maxsize=1024)
+def _remembered_hash(certificate: bytes) -> bytes:
+    return hashlib.sha256(certificate).digest()
 
-    ESSCertIDv2 { certHash } with SHA-256, which is the default and therefore not written.
+
+def _certificate_hash(certificate: bytes) -> bytes:
+    """SHA-256 of a certificate.  Remembered only where that cannot fill the memory: peers choose what they send."""
+    if len(certificate) > _REMEMBERED_SIZE:
+        return hashlib.sha256(certificate).digest()
+    return _remembered_hash(certificate)
+
+
+def _signing_certificate_v2(hashes: Iterable[bytes]) -> bytes:
+    """SigningCertificateV2: ESSCertIDv2 { certHash } of the signer's certificate, then of the others in DER order.
+
+    SHA-256 is the default algorithm and therefore not written (RFC 5035 §3, §5.4.1).
     """
+    return tlv(0x30, tlv(0x30, *(tlv(0x30, tlv(0x04, value)) for value in hashes)))
+
+
+def _hashes(certificate: bytes, enclosed: Iterable[bytes]) -> tuple[bytes, ...]:
+    """The hash of the signer's certificate, then of the others."""
     others = (der for der in enclosed if der != certificate)
-    ids = (tlv(0x30, tlv(0x04, hashlib.sha256(der).digest())) for der in (certificate, *others))
-    return tlv(0x30, tlv(0x30, *ids))
+    return tuple(_certificate_hash(der) for der in (certificate, *others))
 
 
-def _algorithm_protection(chosen: Suite) -> bytes:
+def _algorithm_protection(chosen: Suite, signature_algorithm: bytes) -> bytes:
     """CMSAlgorithmProtection { digestAlgorithm, signatureAlgorithm [1] } (RFC 6211 §2)."""
-    return tlv(0x30, chosen.digest_algorithm, b"\xa1" + chosen.signature_algorithms[0][1:])
+    return tlv(0x30, chosen.digest_algorithm, b"\xa1" + signature_algorithm[1:])
 
 
 @lru_cache(maxsize=1024)
-def _template(
-    suite_name: str, certificate: bytes, enclosed: tuple[bytes, ...], content_type: x509.ObjectIdentifier
-) -> tuple[bytes, bytes]:
+def _template(suite_name: str, hashes: tuple[bytes, ...], content_type: x509.ObjectIdentifier) -> tuple[bytes, bytes]:
     """The SET OF signed attributes of a signer and a content type: the octets before and after the digest."""
     chosen = suite(suite_name)
     mark = chosen.digest(b"")
@@ -157,8 +171,8 @@ def _template(
         (
             _attribute(_CONTENT_TYPE, oid_tlv(content_type)),
             _attribute(_MESSAGE_DIGEST, tlv(0x04, mark)),
-            _attribute(_ALGORITHM_PROTECTION, _algorithm_protection(chosen)),
-            _attribute(_SIGNING_CERTIFICATE_V2, _signing_certificate_v2(certificate, enclosed)),
+            _attribute(_ALGORITHM_PROTECTION, _algorithm_protection(chosen, chosen.signature_algorithms[0])),
+            _attribute(_SIGNING_CERTIFICATE_V2, _signing_certificate_v2(hashes)),
         )
     )
     before, after = tlv(0x31, *attributes).split(mark)
@@ -166,15 +180,18 @@ def _template(
 
 
 def _signed_attributes(
-    chosen: Suite,
-    certificate: bytes,
-    enclosed: tuple[bytes, ...],
-    content_type: x509.ObjectIdentifier,
-    content: bytes,
+    chosen: Suite, hashes: tuple[bytes, ...], content_type: x509.ObjectIdentifier, content: bytes
 ) -> bytes:
-    """The octets that are signed (RFC 5652 §5.4); ``enclosed`` in DER order, the signer's certificate among them."""
-    before, after = _template(chosen.name, certificate, enclosed, content_type)
+    """The octets that are signed (RFC 5652 §5.4); ``hashes`` of the certificates enclosed, the signer's first."""
+    before, after = _template(chosen.name, hashes, content_type)
     return before + chosen.digest(content) + after
+
+
+def readable(data: bytes) -> bytes:
+    """``data``, unless it is too large for anybody to read (UsageError)."""
+    if len(data) > MAX_SIZE:
+        raise UsageError(f"an object of {len(data)} octets; nobody reads more than {MAX_SIZE}")
+    return data
 
 
 @dataclass(frozen=True)
@@ -184,7 +201,7 @@ class Verified:
     Only :func:`verify` makes one, so a function that asks for a ``Verified`` cannot be given unverified data.
     """
 
-    content: bytes
+    content: bytes = field(repr=False)
     content_type: x509.ObjectIdentifier
     signer: Any
     """What ``certify`` returned: the signer's certificate as the caller validated it."""
@@ -199,6 +216,8 @@ class Signer:
         public_key = x509.load_der_x509_certificate(certificate_der).public_key()
         if private_key.public_key() != public_key:
             raise ValueError("the private key does not belong to the certificate")
+        if not key_suite(chosen.name).accepts_signature_key(public_key):
+            raise ValueError(f"not a signature key of suite {chosen.name}")
         self._key = private_key
         self.suite = chosen
         self.certificate = certificate_der
@@ -217,11 +236,14 @@ class Signer:
     ) -> bytes:
         """The DER of a ContentInfo with SignedData over ``content``.
 
-        ``certificates`` (DER) are enclosed beside the signer's own.  With ``detached`` the content is left
-        out, and whoever verifies must rebuild it.
+        ``certificates`` (DER) are enclosed beside the signer's own, 16 in all at most.  With ``detached`` the content
+        is left out, and whoever verifies must rebuild it.  UsageError if the object would be too large to be read.
         """
         enclosed = tuple(sorted({self.certificate, *certificates}))  # DER of a SET OF (X.690 §11.6)
-        attributes = _signed_attributes(self.suite, self.certificate, enclosed, content_type, content)
+        if len(enclosed) > MAX_CERTIFICATES:
+            raise UsageError(f"at most {MAX_CERTIFICATES} certificates are enclosed")
+        hashes = _hashes(self.certificate, enclosed)
+        attributes = _signed_attributes(self.suite, hashes, content_type, content)
         signature = self.suite.sign(self._key, attributes)
         chosen = self.suite
         signer_info = tlv(
@@ -242,12 +264,11 @@ class Signer:
             tlv(0xA0, *enclosed),
             tlv(0x31, signer_info),
         )
-        return tlv(0x30, oid_tlv(ID_SIGNED_DATA), tlv(0xA0, signed_data))
+        return readable(tlv(0x30, oid_tlv(ID_SIGNED_DATA), tlv(0xA0, signed_data)))
 
 
-@lru_cache(maxsize=1024)
-def _split_certificates(blob: bytes) -> tuple[bytes, ...]:
-    """The certificates (DER) in a CertificateSet, by its content octets.  Cached: peers send the same chains."""
+def _split_certificates(blob: bytes | memoryview) -> tuple[bytes, ...]:
+    """The certificates (DER) in a CertificateSet, by its content octets."""
     try:
         items = decode(_Certificates, tlv(0x30, tlv(0x31, blob))).items.as_list()
     except NotDER:
@@ -261,7 +282,7 @@ def verify(
     data: bytes,
     *,
     content_type: x509.ObjectIdentifier,
-    certify: Callable[[bytes, Sequence[bytes]], SigningCertificate],
+    certify: Callable[[bytes, Sequence[bytes]], TrustedCertificate],
     content: bytes | None = None,
 ) -> Verified:
     """Verify a SignedData object and return what was signed.
@@ -310,28 +331,24 @@ def verify(
     ):
         raise SignatureFailure("algorithms are not those of the signer's suite")
     attributes = tlv(0x31, signer_info.signed_attrs.data)
+    hashes, algorithm = _hashes(certificate, certificates), as_received(signer_info.signature_algorithm)
     # What this library signs is known to the octet.  Anything else is read attribute by attribute.
-    if not equal(attributes, _signed_attributes(chosen, certificate, certificates, content_type, signed_content)):
-        _check_attributes(attributes, signed_content, content_type, certificate, certificates, chosen)
+    if algorithm != chosen.signature_algorithms[0] or not equal(
+        attributes, _signed_attributes(chosen, hashes, content_type, signed_content)
+    ):
+        required = {
+            _CONTENT_TYPE: oid_tlv(content_type),
+            _MESSAGE_DIGEST: tlv(0x04, chosen.digest(signed_content)),
+            _ALGORITHM_PROTECTION: _algorithm_protection(chosen, algorithm),
+            _SIGNING_CERTIFICATE_V2: _signing_certificate_v2(hashes),
+        }
+        _check_attributes(attributes, required)
     chosen.verify(signer.public_key, signer_info.signature, attributes)
     return Verified(signed_content, content_type, signer, certificates)
 
 
-def _check_attributes(
-    attributes: bytes,
-    content: bytes,
-    content_type: x509.ObjectIdentifier,
-    certificate: bytes,
-    enclosed: tuple[bytes, ...],
-    chosen: Suite,
-) -> None:
+def _check_attributes(attributes: bytes, required: Mapping[x509.ObjectIdentifier, bytes]) -> None:
     """Each attribute known, once, with the one value that it must have; the two mandatory ones present."""
-    required = {
-        _CONTENT_TYPE: oid_tlv(content_type),
-        _MESSAGE_DIGEST: tlv(0x04, chosen.digest(content)),
-        _ALGORITHM_PROTECTION: _algorithm_protection(chosen),
-        _SIGNING_CERTIFICATE_V2: _signing_certificate_v2(certificate, enclosed),
-    }
     seen = set()
     try:
         decoded = decode(_Attributes, tlv(0x30, attributes)).items.as_list()

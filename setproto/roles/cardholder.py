@@ -15,7 +15,7 @@ from pki import CertificateKind, PathValidator, ValidatedCertificate
 from pki.der import Implicit, decode, encode, sequence, value_set
 from setproto.amounts import CurrencyAmount
 from setproto.card import Card, CardSecret, PANSecret, cardholder_name, trans_stain
-from setproto.crypto.cms import seal
+from setproto.crypto.cms import Recipient, seal
 from setproto.crypto.digests import digest
 from setproto.crypto.dual import Part
 from setproto.errors import ErrorCode, ProtocolError, SignatureFailure, UsageError
@@ -367,15 +367,15 @@ class Cardholder(Endpoint):
         order = Part(ID_OI_DATA, encode(oi_data), self.random(32))
         payment = Part(ID_PI_DATA, encode(PIData(pi_head=pi_head, pan_data=pan_data)), self.random(32))
 
-        to = self.seal_to(cert_pe)
+        to = Recipient(cert_pe)
         link = PIOILink(pi_head=pi_head, pi_salt=payment.salt, hoi_data=PURCHASE.digest(order, self.suite))
         bulk = self.context(ID_PI_OI_LINK, self.party, gateway, trans_ids.xid, rrpid)
         account = self.context(ID_PAN_DATA, self.party, gateway, trans_ids.xid, rrpid)
         seals = PISeals(
             cardholder=self.party,
             rrpid=rrpid,
-            sealed_pi=seal(encode(link), to, content_type=ID_PI_OI_LINK, context=bulk),
-            sealed_pan=seal(encode(pan_data), to, content_type=ID_PAN_DATA, context=account),
+            sealed_pi=seal(encode(link), to, context=bulk),
+            sealed_pan=seal(encode(pan_data), to, context=account),
         )
         sealed = Part(ID_PI_SEALS, encode(seals), rrpid)
         signed = PURCHASE.sign(self.credentials.signer, (payment, order, sealed), certificates=self.credentials.chain)

@@ -17,7 +17,7 @@ from cryptography import x509
 from pki import CertificateError, CertificateKind, PathValidator, ValidatedCertificate, thumbprint
 from pki.der import DecodingFailure as NotDER
 from pki.der import decode, encode, sequence
-from setproto.crypto.cms import ID_SIGNED_DATA, Recipient, RecipientKey, Signer, seal, unseal, verify
+from setproto.crypto.cms import Recipient, RecipientKey, Signer, seal, unseal, verify
 from setproto.crypto.digests import digest, equal
 from setproto.crypto.dual import Part, View
 from setproto.errors import (
@@ -265,7 +265,7 @@ class Endpoint:
                 raise TypeError(f"{message_type.name} is sealed to somebody")
             to = party_of(recipient, message_type.recipient)
             context = self.context(message_type.content_type, self.party, to, over.message_ids.xid, over.rrpid)
-            encoded = seal(encoded, self.seal_to(recipient), content_type=ID_SIGNED_DATA, context=context)
+            encoded = seal(encoded, Recipient(recipient), context=context)
         if operator is Operator.ENCB:
             if baggage is None:
                 raise TypeError(f"{message_type.name} carries baggage")
@@ -276,10 +276,6 @@ class Endpoint:
         """A protected body in its wrapper."""
         data = wrap(message_type, encoded, over)
         return Sent(Outgoing(message_type.recipient, message_type.name, data), content)
-
-    def seal_to(self, certificate: ValidatedCertificate) -> Recipient:
-        """The holder of a key-exchange certificate, as whom objects are sealed to."""
-        return Recipient(certificate.public_key, certificate.der, self.suite)
 
     def _to_enclose(self, also: Sequence[bytes], peer_holds: Thumbs | None) -> list[bytes]:
         known = set(peer_holds.cert_thumbs) if peer_holds else set()
@@ -370,7 +366,7 @@ class Endpoint:
                 wire.header.message_ids.xid,
                 wire.header.rrpid,
             )
-            signed = unseal(signed, self.exchange_key(), content_type=ID_SIGNED_DATA, context=context).content
+            signed = unseal(signed, self.exchange_key(), context=context).content
         verified = verify(signed, content_type=message_type.content_type, certify=self.certify(message_type.sender))
         body = decoded(message_type.body, verified.content)
         sender = party_of(verified.signer, message_type.sender)

@@ -212,8 +212,8 @@ class Gateway(Endpoint):
         bulk = self.context(ID_PI_OI_LINK, seals.cardholder, self.party, trans_ids.xid, seals.rrpid)
         account = self.context(ID_PAN_DATA, seals.cardholder, self.party, trans_ids.xid, seals.rrpid)
         key = self.exchange_key()
-        sealed_pi = unseal(seals.sealed_pi, key, content_type=ID_PI_OI_LINK, context=bulk)
-        sealed_pan = unseal(seals.sealed_pan, key, content_type=ID_PAN_DATA, context=account)
+        sealed_pi = unseal(seals.sealed_pi, key, context=bulk)
+        sealed_pan = unseal(seals.sealed_pan, key, context=account)
         try:
             link = decoded(PIOILink, sealed_pi.content)
             pan_data = decoded(PANData, sealed_pan.content)
@@ -407,7 +407,7 @@ class Gateway(Endpoint):
             auth_amt=record.auth_amt,
         )
         context = self._token_context(record)
-        return seal(encode(token), self._token_key, content_type=ID_CAP_TOKEN_DATA, context=context)
+        return seal(encode(token), self._token_key, context=context)
 
     def _token_context(self, record: AuthorizationRecord) -> bytes:
         return self.context(ID_CAP_TOKEN_DATA, self.party, self.party, record.xid, record.auth_rrpid)
@@ -415,7 +415,7 @@ class Gateway(Endpoint):
     def _token_fits(self, token: bytes, record: AuthorizationRecord) -> bool:
         """Whether this gateway made the token for this authorisation."""
         try:
-            opened = unseal(token, self._token_key, content_type=ID_CAP_TOKEN_DATA, context=self._token_context(record))
+            opened = unseal(token, self._token_key, context=self._token_context(record))
         except DecryptionFailure:
             return False
         data = decode(CapTokenData, opened.content)
