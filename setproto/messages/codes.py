@@ -66,6 +66,122 @@ class CapCode(enum.IntEnum):
     amountError = 100
 
 
+@value_set(int)
+class AuthRevCode(enum.IntEnum):
+    """AuthRevRes (§5.4)."""
+
+    approved = 0
+    unspecifiedFailure = 1
+    noReply = 2
+    amountError = 3
+    expiredCard = 4
+    invalidTransaction = 5
+    systemError = 6
+    missingCapToken = 7
+    invalidCapToken = 8
+    invalidAmount = 9
+
+
+@value_set(int)
+class CapRevOrCredCode(enum.IntEnum):
+    """CapRevRes, CredRes and CredRevRes, per item (§5.6; its numbers from 3 up are unconfirmed)."""
+
+    success = 0
+    unspecifiedFailure = 1
+    duplicateRequest = 2
+    originalProcessed = 3
+    originalNotFound = 4
+    capPurged = 5
+    missingCapData = 6
+    missingCapToken = 7
+    invalidCapToken = 8
+    batchUnknown = 9
+    batchClosed = 10
+    # As for CapCode: more than may be given back.
+    amountError = 100
+
+
+@value_set(int)
+class PCertCode(enum.IntEnum):
+    """PCertRes, per brand (§5.7)."""
+
+    success = 0
+    unspecifiedFailure = 1
+    brandNotSupported = 2
+    unknownBIN = 3
+
+
+@value_set(int)
+class BatchOperation(enum.IntEnum):
+    """What BatchAdminReq does (§5.8)."""
+
+    open = 0
+    purge = 1
+    close = 2
+
+
+@value_set(int)
+class BAStatus(enum.IntEnum):
+    """What BatchAdminRes says (§5.8)."""
+
+    success = 0
+    unspecifiedFailure = 1
+    brandNotSupported = 2
+    unknownBIN = 3
+    batchIDUnavailable = 4
+    batchAlreadyOpen = 5
+    unknownBatchID = 6
+    brandBatchMismatch = 7
+    totalsOutOfBalance = 8
+    unknownStartingPoint = 9
+    stopItemDetail = 10
+    unknownBatchOperation = 11
+
+
+@value_set(int)
+class CloseStatus(enum.IntEnum):
+    """Who closed a batch (§5.8)."""
+
+    closedByMerchant = 0
+    closedByAcquirer = 1
+
+
+@value_set(int)
+class TransmissionStatus(enum.IntEnum):
+    """How far a closed batch has gone toward the acquirer (§5.8)."""
+
+    pending = 0
+    inProgress = 1
+    batchRejectedByAcquirer = 2
+    completedSuccessfully = 3
+    completedWithItemErrors = 4
+
+
+@value_set(int)
+class AmtType(enum.IntEnum):
+    """Which way money goes, seen from the cardholder (§5.8)."""
+
+    credit = 0
+    debit = 1
+
+
+@value_set(int)
+class TransactionStatus(enum.IntEnum):
+    """Of one item of a batch (§5.8)."""
+
+    success = 0
+    unspecifiedFailure = 1
+
+
+@value_set(int)
+class AcqCardCode(enum.IntEnum):
+    """What an acquirer's message to a cardholder is about (§5.9)."""
+
+    messageOfDay = 0
+    accountInfo = 1
+    callCustomerService = 2
+
+
 TEXT: dict[enum.IntEnum, str] = {
     CompletionCode.meaninglessRatio: "the amount of the purchase is zero",
     CompletionCode.orderRejected: "the merchant cannot process the order",
@@ -88,6 +204,14 @@ TEXT: dict[enum.IntEnum, str] = {
     CapCode.duplicateRequest: "captured before",
     CapCode.invalidCapToken: "the capture token does not fit",
     CapCode.amountError: "more than was authorised",
+    AuthRevCode.approved: "reversed",
+    AuthRevCode.invalidAmount: "not less than was authorised, or less than was captured",
+    CapRevOrCredCode.success: "done",
+    CapRevOrCredCode.originalNotFound: "there is no such capture or credit",
+    CapRevOrCredCode.originalProcessed: "its batch is closed: too late to take it back",
+    CapRevOrCredCode.amountError: "more than was captured",
+    BAStatus.success: "done",
+    BAStatus.totalsOutOfBalance: "merchant and gateway add up to different totals",
 }
 """What to tell people; a code that is missing here is shown by its name."""
 

@@ -29,14 +29,29 @@ ID_PRES_DATA: Final = _ct(14)
 ID_INQ_REQ_DATA: Final = _ct(15)
 ID_AUTH_REQ_TBS: Final = _ct(16)
 ID_AUTH_RES_TBS: Final = _ct(17)
+ID_AUTH_TOKEN_TBS: Final = _ct(19)
 ID_CAP_TOKEN_DATA: Final = _ct(20)
+ID_ACQ_CARD_CODE_MSG: Final = _ct(22)
+ID_AUTH_REV_REQ_TBS: Final = _ct(23)
+ID_AUTH_REV_RES_TBS: Final = _ct(25)
 ID_CAP_REQ_TBS: Final = _ct(26)
 ID_CAP_RES_DATA: Final = _ct(28)
+ID_CAP_REV_REQ_TBS: Final = _ct(29)
+ID_CAP_REV_RES_DATA: Final = _ct(31)
+ID_CRED_REQ_TBS: Final = _ct(32)
+ID_CRED_RES_DATA: Final = _ct(34)
+ID_CRED_REV_REQ_TBS: Final = _ct(35)
+ID_CRED_REV_RES_DATA: Final = _ct(37)
+ID_PCERT_REQ_DATA: Final = _ct(38)
+ID_PCERT_RES_TBS: Final = _ct(39)
+ID_BATCH_ADMIN_REQ_DATA: Final = _ct(40)
+ID_BATCH_ADMIN_RES_DATA: Final = _ct(41)
 ID_ERROR_TBS: Final = _ct(49)
 ID_PI_OI_LINK: Final = _ct(50)
 ID_PINIT_REQ: Final = _ct(100)
 ID_INQ_RES_DATA: Final = _ct(101)
 ID_PI_SEALS: Final = _ct(102)
+ID_AUTH_TOKEN_PAN: Final = _ct(103)
 
 NAMES: Final = {
     ID_PAN_DATA: "PANData",
@@ -49,9 +64,24 @@ NAMES: Final = {
     ID_INQ_REQ_DATA: "InqReqData",
     ID_AUTH_REQ_TBS: "AuthReqTBS",
     ID_AUTH_RES_TBS: "AuthResTBS",
+    ID_AUTH_TOKEN_TBS: "AuthTokenData",
+    ID_AUTH_TOKEN_PAN: "PANToken",
     ID_CAP_TOKEN_DATA: "CapTokenData",
+    ID_ACQ_CARD_CODE_MSG: "AcqCardCodeMsg",
+    ID_AUTH_REV_REQ_TBS: "AuthRevReqTBS",
+    ID_AUTH_REV_RES_TBS: "AuthRevResTBS",
     ID_CAP_REQ_TBS: "CapReqTBS",
     ID_CAP_RES_DATA: "CapResData",
+    ID_CAP_REV_REQ_TBS: "CapRevReqTBS",
+    ID_CAP_REV_RES_DATA: "CapRevResData",
+    ID_CRED_REQ_TBS: "CredReqTBS",
+    ID_CRED_RES_DATA: "CredResData",
+    ID_CRED_REV_REQ_TBS: "CredRevReqTBS",
+    ID_CRED_REV_RES_DATA: "CredRevResData",
+    ID_PCERT_REQ_DATA: "PCertReqData",
+    ID_PCERT_RES_TBS: "PCertResTBS",
+    ID_BATCH_ADMIN_REQ_DATA: "BatchAdminReqData",
+    ID_BATCH_ADMIN_RES_DATA: "BatchAdminResData",
     ID_ERROR_TBS: "ErrorTBS",
     ID_PI_OI_LINK: "PI-OILink",
     ID_PINIT_REQ: "PInitReq",

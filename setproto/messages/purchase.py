@@ -10,7 +10,7 @@ from pki.der import Implicit, Size, redacted, sequence
 from setproto.amounts import CurrencyAmount, Ratio
 from setproto.card import PAN, Card, CardExpiry, PANSecret
 from setproto.crypto.dual import Form
-from setproto.messages.codes import AuthCode, CapCode, CompletionCode
+from setproto.messages.codes import AuthCode, CapCode, CapRevOrCredCode, CompletionCode
 from setproto.messages.common import (
     RRPID,
     BodyHead,
@@ -236,12 +236,22 @@ class CapStatus:
 
 
 @sequence
+class CreditStatus:
+    """What became of a credit."""
+
+    credit_date: Date
+    cap_rev_or_cred_code: CapRevOrCredCode
+    credit_ratio: Ratio
+
+
+@sequence
 class Results:
-    """Per authorisation: only what has happened is there."""
+    """Per authorisation: only what has happened, and was not taken back, is there."""
 
     acq_card_msg: Annotated[Sealed | None, Implicit(0)] = None
     auth_status: Annotated[AuthStatus | None, Implicit(1)] = None
     cap_status: Annotated[CapStatus | None, Implicit(2)] = None
+    cred_status_seq: Annotated[list[CreditStatus] | None, Implicit(3)] = None
 
 
 @sequence
