@@ -12,6 +12,7 @@ Time and randomness are handed in, so a market can be repeated.
 
 from __future__ import annotations
 
+import enum
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,9 +24,8 @@ from setproto.bank import Account, MemoryIssuer
 from setproto.card import PAN, Card, CardExpiry, CardSecret, PANSecret, cardholder_name, unique_cardholder_id
 from setproto.crypto.cms import RecipientKey, Signer
 from setproto.crypto.suites import suite
-from setproto.errors import ErrorCode
-from setproto.messages.codes import AuthCode, CapCode, CompletionCode
-from setproto.messages.common import PartyID, Role
+from setproto.messages.codes import AuthCode, CompletionCode
+from setproto.messages.common import InstallRecurData, PartyID, Role
 from setproto.roles.cardholder import Cardholder, Order, PaymentCard
 from setproto.roles.endpoint import Credentials, Endpoint
 from setproto.roles.gateway import Gateway
@@ -78,7 +78,7 @@ class Purchase:
     xid: bytes
     lid_c: bytes
     completion_code: CompletionCode | None
-    code: ErrorCode | AuthCode | CapCode | CompletionCode | None
+    code: enum.IntEnum | None
 
 
 @dataclass
@@ -100,6 +100,10 @@ class Market:
     events: list[tuple[Role, Event]] = field(default_factory=list)
     results: dict[bytes, Event] = field(default_factory=dict)
     """XID → what the cardholder was told last."""
+    lose: list[str] = field(default_factory=list)
+    """Names of messages of which the next one gets lost on its way."""
+    lost: list[Delivery] = field(default_factory=list)
+    """Those that did."""
     tamper: Callable[[Delivery], bytes] | None = None
     """What an attacker on the wire does to each message, if there is one."""
 
@@ -195,6 +199,10 @@ class Market:
         waiting = [Delivery(sender, message)]
         while waiting:
             delivery = waiting.pop(0)
+            if delivery.message.name in self.lose:
+                self.lose.remove(delivery.message.name)
+                self.lost.append(delivery)
+                continue
             data = delivery.message.data if self.tamper is None else self.tamper(delivery)
             to = delivery.message.to
             self.deliveries.append(Delivery(delivery.sender, Outgoing(to, delivery.message.name, data)))
@@ -205,10 +213,32 @@ class Market:
                     self.results[event.xid] = event
             waiting.extend(Delivery(to, answer) for answer in reply.outgoing)
 
-    def order(self, amount: str, description: bytes) -> Order:
+    def renew_crls(self) -> None:
+        """Give everybody new CRLs, as one would from time to time."""
+        for crl in self.tree.crls(self.clock()):
+            for party in self.parties.values():
+                party.validator.add_crl(crl)
+
+    def order(
+        self,
+        amount: str,
+        description: bytes,
+        *,
+        install_recur_data: InstallRecurData | None = None,
+        first_amount: str | None = None,
+        capture_now: bool = False,
+    ) -> Order:
         """Agree on an order with the shop, outside the protocol: the merchant notes it too (A-6)."""
-        order = Order(self.random(8), description, CurrencyAmount.of(amount))
-        self.merchant.add_order(order.lid_m, order.description, order.amount, order.install_recur_data)
+        order = Order(self.random(8), description, CurrencyAmount.of(amount), install_recur_data)
+        first = None if first_amount is None else CurrencyAmount.of(first_amount)
+        self.merchant.add_order(
+            order.lid_m,
+            order.description,
+            order.amount,
+            order.install_recur_data,
+            first_amount=first,
+            capture_now=capture_now,
+        )
         return order
 
     def buy(self, amount: str, description: bytes, *, capture: bool = True) -> Purchase:

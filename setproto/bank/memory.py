@@ -4,24 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from setproto.amounts import CurrencyAmount
 from setproto.card import PAN, CardExpiry, CardSecret, trans_stain
 from setproto.crypto.digests import equal
-from setproto.messages.codes import AuthCode, CapCode
-from setproto.roles.ports import AuthorizationDecision, AuthorizationRequest
+from setproto.messages.codes import AuthCode
+from setproto.roles.ports import Advice, AdviceKind, AuthorizationDecision, AuthorizationRequest
 
 
 @dataclass
 class Account:
-    """One card account.  ``available`` is what can still be spent, in the exponent of the account's currency."""
+    """One card account: what can be spent, what is held, what was charged.  The three add up to the opening balance."""
 
     pan: PAN
     expiry: CardExpiry
     card_secret: CardSecret
-    available: CurrencyAmount
-    held: dict[bytes, CurrencyAmount] = field(default_factory=dict)
-    captured: dict[bytes, CurrencyAmount] = field(default_factory=dict)
+    opening: CurrencyAmount
+    held: dict[bytes, Fraction] = field(default_factory=dict)
+    """Authorisation → what is authorised and not captured."""
+    captured: dict[bytes, Fraction] = field(default_factory=dict)
+    credited: dict[bytes, Fraction] = field(default_factory=dict)
+
+    @property
+    def spendable(self) -> Fraction:
+        """In units of the currency; negative if a credit was taken back after it had been spent."""
+        return self.opening.value - sum(self.held.values()) - self.charged
+
+    @property
+    def charged(self) -> Fraction:
+        """What was captured and not given back, in units of the currency."""
+        return Fraction(sum(self.captured.values()) - sum(self.credited.values()))
+
+    @property
+    def available(self) -> CurrencyAmount:
+        """What can be spent, as an amount."""
+        return self.opening.with_amount(max(0, int(self.spendable / self.opening.with_amount(1).value)))
 
 
 class MemoryIssuer:
@@ -31,6 +49,11 @@ class MemoryIssuer:
         self._accounts = {account.pan.reveal(): account for account in accounts}
         self._decisions: dict[bytes, AuthorizationDecision] = {}
         self._by_reference: dict[bytes, Account] = {}
+        self._advised: set[bytes] = set()
+
+    def add(self, account: Account) -> None:
+        """One more account."""
+        self._accounts[account.pan.reveal()] = account
 
     def authorize(self, request: AuthorizationRequest) -> AuthorizationDecision:
         """Decide once per reference; asked again, the same answer."""
@@ -46,38 +69,30 @@ class MemoryIssuer:
             return AuthorizationDecision(AuthCode.declined)  # unknown number and wrong expiry look alike
         if not equal(trans_stain(request.xid, account.card_secret), request.trans_stain):
             return AuthorizationDecision(AuthCode.declined)  # not the registered wallet (set-protocol.md §3.8)
-        if request.amount.currency != account.available.currency or not _whole(request.amount, account):
+        if request.amount.currency != account.opening.currency:
             return AuthorizationDecision(AuthCode.amountError)
-        if request.amount.exceeds(account.available):
+        if request.amount.value > account.spendable:
             return AuthorizationDecision(AuthCode.declined)
-        self._take(account, request.amount, 1)
-        account.held[request.reference] = request.amount
+        account.held[request.reference] = request.amount.value
+        account.captured[request.reference] = account.credited[request.reference] = Fraction(0)
         self._by_reference[request.reference] = account
         return AuthorizationDecision(AuthCode.approved, f"{len(self._decisions) + 1:06d}")
 
-    def capture(self, reference: bytes, amount: CurrencyAmount) -> CapCode:
-        """Turn a hold into a charge; what is not captured becomes available again."""
-        account = self._by_reference.get(reference)
-        if account is None:
-            return CapCode.authDataMissing
-        if reference in account.captured:
-            return CapCode.success if account.captured[reference].same_value(amount) else CapCode.duplicateRequest
-        held = account.held.pop(reference)
-        if amount.currency != held.currency or amount.exceeds(held) or not _whole(amount, account):
-            account.held[reference] = held
-            return CapCode.amountError
-        self._take(account, held, -1)
-        self._take(account, amount, 1)
-        account.captured[reference] = amount
-        return CapCode.success
-
-    @staticmethod
-    def _take(account: Account, amount: CurrencyAmount, sign: int) -> None:
-        """Subtract (or with -1 add) an amount, in the account's exponent."""
-        units = int(amount.value / account.available.with_amount(1).value)
-        account.available = account.available.with_amount(account.available.amount - sign * units)
-
-
-def _whole(amount: CurrencyAmount, account: Account) -> bool:
-    """Whether an amount has no more decimals than the account."""
-    return (amount.value / account.available.with_amount(1).value).denominator == 1
+    def advise(self, advice: Advice) -> None:
+        """Book what has happened, once per reference."""
+        if advice.reference in self._advised:
+            return
+        self._advised.add(advice.reference)
+        account, key, amount = self._by_reference[advice.authorization], advice.authorization, advice.amount.value
+        if advice.kind is AdviceKind.REVERSAL:
+            account.held[key] = amount - account.captured[key]
+            return
+        taken, given = {
+            AdviceKind.CAPTURE: (amount, Fraction(0)),
+            AdviceKind.CAPTURE_REVERSAL: (-amount, Fraction(0)),
+            AdviceKind.CREDIT: (Fraction(0), amount),
+            AdviceKind.CREDIT_REVERSAL: (Fraction(0), -amount),
+        }[advice.kind]
+        account.held[key] -= taken
+        account.captured[key] += taken
+        account.credited[key] += given

@@ -15,17 +15,19 @@ from pki import CertificateKind, PathValidator, ValidatedCertificate
 from pki.der import Implicit, decode, encode, sequence, value_set
 from setproto.amounts import CurrencyAmount
 from setproto.card import Card, CardSecret, PANSecret, cardholder_name, trans_stain
-from setproto.crypto.cms import Recipient, seal
+from setproto.crypto.cms import Recipient, SecretKey, seal, unseal
 from setproto.crypto.digests import digest
 from setproto.crypto.dual import Part
 from setproto.errors import ErrorCode, ProtocolError, SignatureFailure, UsageError
-from setproto.messages.codes import AuthCode, CapCode, CompletionCode
+from setproto.messages.codes import AuthCode, CompletionCode
 from setproto.messages.common import SW_IDENT, InstallRecurData, PartyID, Role, Thumbs, TransIDs
-from setproto.messages.oids import ID_OI_DATA, ID_PAN_DATA, ID_PI_DATA, ID_PI_OI_LINK, ID_PI_SEALS
+from setproto.messages.oids import ID_ACQ_CARD_CODE_MSG, ID_OI_DATA, ID_PAN_DATA, ID_PI_DATA, ID_PI_OI_LINK, ID_PI_SEALS
+from setproto.messages.payment import ACQ_BACK_ALG, AcqCardCodeMsg
 from setproto.messages.purchase import (
     OI,
     PI,
     PURCHASE,
+    AcqBackKeyData,
     HODInput,
     InqReqData,
     OIData,
@@ -43,7 +45,7 @@ from setproto.messages.purchase import (
 )
 from setproto.messages.registry import INQ_REQ, INQ_RES, PINIT_REQ, PINIT_RES, PREQ, PRES
 from setproto.messages.wrapper import MessageIDs, Wire
-from setproto.roles.endpoint import Credentials, Endpoint, Received, Sent, party_of, same_purchase
+from setproto.roles.endpoint import Credentials, Endpoint, Received, Sent, decoded, party_of, same_purchase
 from setproto.roles.ports import Clock, Event, EventKind, Outgoing, RandomBytes, Reply, Store, Transaction
 from setproto.roles.table import TransitionTable
 
@@ -63,6 +65,7 @@ class State(enum.IntEnum):
     DECLINED = 6
     AUTHORIZED = 7
     CAPTURED = 8
+    CREDITED = 9
 
 
 class Signal(enum.Enum):
@@ -75,30 +78,32 @@ class Signal(enum.Enum):
     DECLINED = "authorizationPerformed, not approved"
     AUTHORIZED = "authorizationPerformed, approved"
     CAPTURED = "capturePerformed"
+    CREDITED = "creditPerformed"
 
 
-_S, _E = State, Signal
+REPORTED = (
+    State.RECEIVED,
+    State.REJECTED,
+    State.DECLINED,
+    State.AUTHORIZED,
+    State.CAPTURED,
+    State.CREDITED,
+)
+"""What a merchant can report.  A fresh report replaces an older one, since what was done may be taken back."""
+
 TABLE = TransitionTable(
     "cardholder",
     State.INIT_SENT,
     {
-        (_S.INIT_SENT, _E.PINIT_RES): _S.INIT_DONE,
-        (_S.INIT_DONE, _E.PAY): _S.PREQ_SENT,
-        (_S.PREQ_SENT, _E.RECEIVED): _S.RECEIVED,
-        (_S.PREQ_SENT, _E.REJECTED): _S.REJECTED,
-        (_S.PREQ_SENT, _E.DECLINED): _S.DECLINED,
-        (_S.PREQ_SENT, _E.AUTHORIZED): _S.AUTHORIZED,
-        (_S.PREQ_SENT, _E.CAPTURED): _S.CAPTURED,
-        (_S.RECEIVED, _E.RECEIVED): _S.RECEIVED,
-        (_S.RECEIVED, _E.REJECTED): _S.REJECTED,
-        (_S.RECEIVED, _E.DECLINED): _S.DECLINED,
-        (_S.RECEIVED, _E.AUTHORIZED): _S.AUTHORIZED,
-        (_S.RECEIVED, _E.CAPTURED): _S.CAPTURED,
-        (_S.REJECTED, _E.REJECTED): _S.REJECTED,
-        (_S.DECLINED, _E.DECLINED): _S.DECLINED,
-        (_S.AUTHORIZED, _E.AUTHORIZED): _S.AUTHORIZED,
-        (_S.AUTHORIZED, _E.CAPTURED): _S.CAPTURED,
-        (_S.CAPTURED, _E.CAPTURED): _S.CAPTURED,
+        (State.INIT_SENT, Signal.PINIT_RES): State.INIT_DONE,
+        (State.INIT_DONE, Signal.PAY): State.PREQ_SENT,
+        **{
+            (before, Signal[after.name]): after
+            for before in (State.PREQ_SENT, *REPORTED)
+            for after in REPORTED
+            # A rejected order is never processed after all, and one that was processed is not rejected.
+            if before in (State.PREQ_SENT, after) or State.REJECTED not in (before, after)
+        },
     },
 )
 
@@ -149,6 +154,8 @@ class Ordered:
 
     preq: bytes
     question: Question
+    back_key: bytes
+    """Under which the acquirer may answer (AcqBackKey): a secret of this purchase."""
 
 
 @sequence
@@ -165,6 +172,9 @@ class Purchase:
     latest: Question
     shop: Annotated[Shop | None, Implicit(2)] = None
     ordered: Annotated[Ordered | None, Implicit(3)] = None
+    heard: int
+    """How many questions had been asked when the latest answer that was heard was asked for: older ones are stale."""
+    asked: int
 
 
 class Cardholder(Endpoint):
@@ -214,6 +224,8 @@ class Cardholder(Endpoint):
             install_recur_data=order.install_recur_data,
             thumbs=body.thumbs,
             latest=Question(rrpid=rrpid, challenge=chall_c, content=sent.content),
+            heard=0,
+            asked=0,
         )
         with self.store.transaction() as transaction:
             self._keep(transaction, record)
@@ -230,9 +242,10 @@ class Cardholder(Endpoint):
                 return Outgoing(Role.merchant, PREQ.name, record.ordered.preq)
             if record.shop is None or not TABLE.allows(record.state, Signal.PAY):
                 raise UsageError(f"nothing to pay in state {record.state.name}")
-            sent, rrpid, chall_c = self._preq(record, record.shop)
+            back_key = self.random(32)
+            sent, rrpid, chall_c = self._preq(record, record.shop, back_key)
             question = Question(rrpid=rrpid, challenge=chall_c, content=sent.content)
-            ordered = Ordered(preq=sent.outgoing.data, question=question)
+            ordered = Ordered(preq=sent.outgoing.data, question=question, back_key=back_key)
             changed = replace(record, state=TABLE.next(record.state, Signal.PAY), latest=question, ordered=ordered)
             self._keep(transaction, changed)
             return sent.outgoing
@@ -253,7 +266,7 @@ class Cardholder(Endpoint):
             )
             sent = self.protect(INQ_REQ, over, body)
             question = Question(rrpid=rrpid, challenge=chall_c2, content=sent.content)
-            self._keep(transaction, replace(record, latest=question))
+            self._keep(transaction, replace(record, latest=question, asked=record.asked + 1))
             return sent.outgoing
 
     def purchase(self, lid_c: bytes) -> Purchase:
@@ -274,9 +287,9 @@ class Cardholder(Endpoint):
             me = lid_c_party(self.party.brand, lid_c)
             return self._on_pinit_res(transaction, record, self.receive(wire, PINIT_RES, addressed_to=me))
         if wire.type is PRES and record.ordered is not None:
-            return self._on_pres(transaction, record, self.receive(wire, PRES), record.ordered.question)
+            return self._on_pres(transaction, record, self.receive(wire, PRES), record.ordered.question, 0)
         if wire.type is INQ_RES and record.ordered is not None:
-            return self._on_pres(transaction, record, self.receive(wire, INQ_RES), record.latest)
+            return self._on_pres(transaction, record, self.receive(wire, INQ_RES), record.latest, record.asked)
         raise ProtocolError("not an answer to anything that was asked", code=ErrorCode.messageNotSupported)
 
     def _on_pinit_res(self, transaction: Transaction, record: Purchase, received: Received[PInitResData]) -> Reply:
@@ -304,7 +317,7 @@ class Cardholder(Endpoint):
         return Reply(events=(Event(EventKind.MERCHANT_SHOWN, body.trans_ids.xid, detail=merchant_name(signer)),))
 
     def _on_pres(
-        self, transaction: Transaction, record: Purchase, received: Received[PResData], question: Question
+        self, transaction: Transaction, record: Purchase, received: Received[PResData], question: Question, asked: int
     ) -> Reply:
         """§4.9: the answer to that question, fresh by its challenge; it moves the state only forward."""
         body = received.body
@@ -313,15 +326,37 @@ class Cardholder(Endpoint):
         if not same_purchase(body.trans_ids, record.shop.trans_ids):
             raise ProtocolError("another purchase", code=ErrorCode.unknownXID)
         _check_answer(question, body.rrpid, body.chall_c, body.request_digest)
-        payload = body.pres_payload_seq[-1]
-        signal, code = _signal(payload)
-        if signal is not None and TABLE.allows(record.state, signal):
-            self._keep(transaction, replace(record, state=TABLE.next(record.state, signal)))
-        return Reply(events=(Event(EventKind.RESULT, body.trans_ids.xid, code, payload.completion_code.name),))
+        if asked < record.heard:
+            return Reply(events=(Event(EventKind.REPEATED, body.trans_ids.xid),))
+        signal, completion, code = _signal(body.pres_payload_seq)
+        state = record.state
+        if signal is not None and TABLE.allows(state, signal):
+            state = TABLE.next(state, signal)
+        self._keep(transaction, replace(record, state=state, heard=asked))
+        events = [Event(EventKind.RESULT, body.trans_ids.xid, code, completion.name)]
+        message = self._card_message(record, body)
+        if message is not None:
+            events.append(
+                Event(EventKind.MESSAGE, body.trans_ids.xid, message.acq_card_code, message.acq_card_text or "")
+            )
+        return Reply(events=tuple(events))
+
+    def _card_message(self, record: Purchase, body: PResData) -> AcqCardCodeMsg | None:
+        """The acquirer's message, if the merchant passed one on that opens; one that does not is left alone."""
+        results = body.pres_payload_seq[0].results
+        if results is None or results.acq_card_msg is None or record.ordered is None:
+            return None
+        xid = body.trans_ids.xid
+        key = SecretKey(record.ordered.back_key, xid)
+        try:
+            opened = unseal(results.acq_card_msg, key, context=card_message_context(xid))
+            return decoded(AcqCardCodeMsg, opened.content)
+        except ProtocolError:
+            return None
 
     # --- building PReq ----------------------------------------------------------------------------
 
-    def _preq(self, record: Purchase, shop: Shop) -> tuple[Sent, bytes, bytes]:
+    def _preq(self, record: Purchase, shop: Shop, back_key: bytes) -> tuple[Sent, bytes, bytes]:
         """§4.7, from top to bottom: order, payment, two seals for the gateway, one signature over all of it.
 
         The PReq, its RRPID and its challenge.
@@ -357,6 +392,7 @@ class Cardholder(Endpoint):
             trans_stain=trans_stain(trans_ids.xid, self._card.card_secret),
             sw_ident=SW_IDENT,
             install_recur_data=record.install_recur_data,
+            acq_back_key_data=AcqBackKeyData(acq_back_alg=ACQ_BACK_ALG, acq_back_key=back_key),
         )
         pan_data = PANData(
             pan=self._card.card.pan.reveal(),
@@ -430,16 +466,36 @@ def hod_digest(
     return digest("HODInput", encode(hod_input))
 
 
-def _signal(payload: PResPayload) -> tuple[Signal | None, AuthCode | CapCode | CompletionCode]:
-    """What a payload means for the state, and the code to show."""
+def card_message_context(xid: bytes) -> bytes:
+    """What an acquirer's message to a cardholder is bound to: its purpose and the purchase."""
+    return encode(ID_ACQ_CARD_CODE_MSG) + xid
+
+
+def _signal(payloads: list[PResPayload]) -> tuple[Signal | None, CompletionCode, enum.IntEnum]:
+    """What the payloads together mean for the state, the completion that says most, and the code to show.
+
+    There is one payload per authorisation: what went furthest counts.
+    """
+    ranked = sorted(payloads, key=_rank)
+    payload = ranked[-1]
     completion, results = payload.completion_code, payload.results
-    if completion is CompletionCode.orderReceived:
-        return Signal.RECEIVED, completion
-    if completion is CompletionCode.orderRejected:
-        return Signal.REJECTED, completion
+    signals = {
+        CompletionCode.orderReceived: Signal.RECEIVED,
+        CompletionCode.orderRejected: Signal.REJECTED,
+        CompletionCode.capturePerformed: Signal.CAPTURED,
+        CompletionCode.creditPerformed: Signal.CREDITED,
+    }
+    code: enum.IntEnum = completion
+    signal = signals.get(completion)
     if completion is CompletionCode.authorizationPerformed and results and results.auth_status:
         code = results.auth_status.auth_code
-        return (Signal.AUTHORIZED if code is AuthCode.approved else Signal.DECLINED), code
-    if completion is CompletionCode.capturePerformed and results and results.cap_status:
-        return Signal.CAPTURED, results.cap_status.cap_code
-    return None, completion
+        signal = Signal.AUTHORIZED if code is AuthCode.approved else Signal.DECLINED
+    elif completion is CompletionCode.capturePerformed and results and results.cap_status:
+        code = results.cap_status.cap_code
+    return signal, completion, code
+
+
+def _rank(payload: PResPayload) -> tuple[int, bool]:
+    results = payload.results
+    approved = bool(results and results.auth_status and results.auth_status.auth_code is AuthCode.approved)
+    return int(payload.completion_code), approved

@@ -11,8 +11,7 @@ from typing import Protocol
 
 from setproto.amounts import CurrencyAmount
 from setproto.card import Card
-from setproto.errors import ErrorCode
-from setproto.messages.codes import AuthCode, CapCode, CompletionCode
+from setproto.messages.codes import AuthCode
 from setproto.messages.common import Role
 
 Clock = Callable[[], datetime]
@@ -56,7 +55,14 @@ class EventKind(enum.Enum):
     MERCHANT_SHOWN = "the merchant is proved genuine"
     ORDER_RECEIVED = "an order arrived"
     AUTHORIZATION = "the gateway answered an authorisation"
+    REVERSAL = "a reversal of an authorisation was answered"
     CAPTURE = "a capture was answered"
+    CAPTURE_REVERSAL = "a reversal of a capture was answered"
+    CREDIT = "a credit was answered"
+    CREDIT_REVERSAL = "a reversal of a credit was answered"
+    BATCH = "a batch was opened, closed, purged or looked at"
+    CERTIFICATES = "the gateway named its certificates"
+    MESSAGE = "the acquirer has a message for the cardholder"
     RESULT = "the merchant answered the purchase"
     REFUSED = "a message was refused"
     ERROR_RECEIVED = "the peer sent an Error"
@@ -69,7 +75,8 @@ class Event:
 
     kind: EventKind
     xid: bytes | None = None
-    code: ErrorCode | AuthCode | CapCode | CompletionCode | None = None
+    code: enum.IntEnum | None = None
+    """From ``setproto.errors`` or ``setproto.messages.codes``."""
     detail: str = ""
 
 
@@ -102,11 +109,37 @@ class AuthorizationDecision:
     approval_code: str | None = None
 
 
+class AdviceKind(enum.Enum):
+    """What a bank is told: it has happened already and is accepted, however often it is repeated (bank.md §1)."""
+
+    REVERSAL = "an authorisation now stands for this amount; 0 cancels it"
+    CAPTURE = "this much is taken of an authorisation"
+    CAPTURE_REVERSAL = "a capture is taken back, whole"
+    CREDIT = "this much is given back of a capture"
+    CREDIT_REVERSAL = "a credit is taken back, whole"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Told to the bank.  Idempotent by ``reference``."""
+
+    kind: AdviceKind
+    reference: bytes
+    """Names this advice, for ever."""
+    authorization: bytes
+    """The reference of the authorisation that it is about."""
+    amount: CurrencyAmount
+
+
 class Issuer(Protocol):
-    """The bank side as the gateway sees it; a real card network can take its place."""
+    """The bank side as the gateway sees it; a real card network can take its place.
+
+    Both methods are idempotent by reference and are called inside the gateway's transaction: should it not commit,
+    the repeated request asks or tells the same again.
+    """
 
     def authorize(self, request: AuthorizationRequest) -> AuthorizationDecision:
-        """Decide.  Idempotent by ``request.reference``."""
+        """Decide, and hold the money if approved."""
 
-    def capture(self, reference: bytes, amount: CurrencyAmount) -> CapCode:
-        """Take the money held under an authorisation.  Idempotent by ``reference``."""
+    def advise(self, advice: Advice) -> None:
+        """Take note of what has happened."""

@@ -1,0 +1,117 @@
+"""What a gateway remembers: per purchase its authorisations, captures and credits.  No card data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated
+
+from pki.der import Implicit, decode, encode, sequence
+from setproto.amounts import CurrencyAmount
+from setproto.messages.common import Date, InstallRecurData, PartyID, TransIDs
+from setproto.roles.endpoint import same_purchase
+from setproto.roles.operations import OpState
+from setproto.roles.ports import Transaction
+
+PURCHASES = "purchases"
+USED_PI = "used_pi"
+
+
+@sequence
+class CreditRecord:
+    """Money given back."""
+
+    number: int
+    state: OpState
+    amount: CurrencyAmount
+    batch_id: int
+    batch_sequence_num: int
+
+
+@sequence
+class CaptureRecord:
+    """Money taken, and what was given back of it."""
+
+    number: int
+    state: OpState
+    amount: CurrencyAmount
+    batch_id: int
+    batch_sequence_num: int
+    credits: list[CreditRecord]
+
+    def credit(self, number: int | None) -> CreditRecord | None:
+        """The credit with this number."""
+        return next((credit for credit in self.credits if credit.number == number), None)
+
+    def having(self, credit: CreditRecord) -> CaptureRecord:
+        """With this credit added, or put in the place of the one with its number."""
+        return replace(self, credits=[*(c for c in self.credits if c.number != credit.number), credit])
+
+
+@sequence
+class AuthorizationRecord:
+    """Money held, and what was taken of it."""
+
+    auth_rrpid: bytes
+    state: OpState
+    amount: CurrencyAmount
+    captures: list[CaptureRecord]
+
+    def capture(self, number: int) -> CaptureRecord | None:
+        """The capture with this number."""
+        return next((capture for capture in self.captures if capture.number == number), None)
+
+    def having(self, capture: CaptureRecord) -> AuthorizationRecord:
+        """With this capture added, or put in the place of the one with its number."""
+        return replace(self, captures=[*(c for c in self.captures if c.number != capture.number), capture])
+
+
+@sequence
+class PurchaseRecord:
+    """One purchase: what the cardholder signed, and every authorisation made of it."""
+
+    trans_ids: TransIDs
+    merchant: PartyID
+    hpi_data: bytes
+    purch_amt: CurrencyAmount
+    install_recur_data: Annotated[InstallRecurData | None, Implicit(0)] = None
+    generation: int
+    """How many authorisations were approved: the only AuthToken that is good carries this number."""
+    prev_auth: Annotated[Date | None, Implicit(1)] = None
+    authorizations: list[AuthorizationRecord]
+
+    def authorization(self, auth_rrpid: bytes) -> AuthorizationRecord | None:
+        """The authorisation made by this request."""
+        return next((a for a in self.authorizations if a.auth_rrpid == auth_rrpid), None)
+
+    def having(self, authorization: AuthorizationRecord) -> PurchaseRecord:
+        """With this authorisation added, or put in the place of the one of the same request."""
+        others = (a for a in self.authorizations if a.auth_rrpid != authorization.auth_rrpid)
+        return replace(self, authorizations=[*others, authorization])
+
+    def live(self) -> Iterator[AuthorizationRecord]:
+        """Authorisations that stand: what keeps the PI from being used again (PX-7)."""
+        return (a for a in self.authorizations if a.state is OpState.GRANTED)
+
+
+def purchase_key(merchant: PartyID, xid: bytes) -> bytes:
+    """An XID is the merchant's choice, so it names a purchase only together with the merchant."""
+    return encode(merchant) + xid
+
+
+def find(transaction: Transaction, merchant: PartyID, xid: bytes) -> PurchaseRecord | None:
+    """The purchase, if there is one."""
+    stored = transaction.get(PURCHASES, purchase_key(merchant, xid))
+    return None if stored is None else decode(PurchaseRecord, stored)
+
+
+def keep(transaction: Transaction, record: PurchaseRecord) -> None:
+    """Store the purchase, and that its PI was used for it."""
+    key = purchase_key(record.merchant, record.trans_ids.xid)
+    transaction.put(PURCHASES, key, encode(record))
+    transaction.put(USED_PI, record.hpi_data, key)
+
+
+def is_same(record: PurchaseRecord, trans_ids: TransIDs) -> bool:
+    """Whether a merchant's identifiers are those of the purchase."""
+    return same_purchase(record.trans_ids, trans_ids)

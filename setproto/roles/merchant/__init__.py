@@ -1,0 +1,472 @@
+"""The merchant: answers wallets, forwards payment instructions it cannot open, and captures what was authorised.
+
+Towards cardholders the processing rules of set-protocol.md §4.5, §4.8–4.10 are here; towards the gateway,
+``requests`` has one mechanism for all.  State is one record per order (LID-M), purchase (XID) and request (RRPID).
+No type in this package can hold a card number: the payment instruction is octets that are sealed to the gateway,
+and what comes back is codes and tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pki import CertificateKind, PathValidator, ValidatedCertificate
+from pki.der import encode, general_time
+from setproto.amounts import CurrencyAmount, Ratio
+from setproto.errors import ErrorCode, ProtocolError, SignatureFailure, UsageError
+from setproto.messages.batch import BatchStatus, ReturnTransactionDetail
+from setproto.messages.codes import BatchOperation, CapCode, CapRevOrCredCode, CompletionCode
+from setproto.messages.common import InstallRecurData, PartyID, Role, TransIDs
+from setproto.messages.oids import ID_OI_DATA
+from setproto.messages.purchase import (
+    AuthStatus,
+    CapStatus,
+    CreditStatus,
+    InqReqData,
+    OIData,
+    PInitReq,
+    PInitResData,
+    PResData,
+    PResPayload,
+    Results,
+)
+from setproto.messages.registry import (
+    INQ_REQ,
+    INQ_RES,
+    PINIT_REQ,
+    PINIT_RES,
+    PREQ,
+    PRES,
+    MessageType,
+)
+from setproto.messages.wrapper import MessageIDs, Wire
+from setproto.roles.cardholder import hod_digest, lid_c_party
+from setproto.roles.endpoint import (
+    Credentials,
+    Endpoint,
+    Received,
+    answer_key,
+    keep_answer,
+    party_of,
+    same_purchase,
+)
+from setproto.roles.merchant import records, requests
+from setproto.roles.merchant.records import (
+    TABLE,
+    AuthorizationRecord,
+    OrderedRecord,
+    OrderRecord,
+    PurchaseRecord,
+    Signal,
+    State,
+    granted,
+)
+from setproto.roles.operations import LIVE, OpState, live_sum
+from setproto.roles.ports import Clock, Event, EventKind, Outgoing, RandomBytes, Reply, Store, Transaction
+
+
+class Merchant(Endpoint):
+    """One merchant at one brand and acquirer."""
+
+    default_peer = Role.cardholder
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        validator: PathValidator,
+        store: Store,
+        *,
+        cert_pe: bytes,
+        clock: Clock,
+        random: RandomBytes,
+        held: Sequence[bytes] = (),
+        category: str = "5999",
+    ) -> None:
+        """``cert_pe``: the key-exchange certificate (DER) of the acquirer's gateway; ``category``: ISO 18245."""
+        super().__init__(credentials, validator, store, clock=clock, random=random, held=held)
+        self._cert_pe = cert_pe
+        self.category = category
+
+    # --- orders -----------------------------------------------------------------------------------
+
+    def add_order(
+        self,
+        lid_m: bytes,
+        description: bytes,
+        amount: CurrencyAmount,
+        install_recur_data: InstallRecurData | None = None,
+        *,
+        first_amount: CurrencyAmount | None = None,
+        capture_now: bool = False,
+    ) -> None:
+        """Remember an order that was agreed on, and how the money is wanted.
+
+        ``first_amount``: authorise only this much at first (split shipment, instalments); ``capture_now``: make it
+        a sale.  UsageError if the LID-M is in use or has not 1 to 20 octets.
+        """
+        if not 1 <= len(lid_m) <= 20:
+            raise UsageError("a LID-M has 1 to 20 octets")
+        record = OrderRecord(
+            lid_m=lid_m,
+            description=description,
+            amount=amount,
+            install_recur_data=install_recur_data,
+            first_amount=first_amount,
+            capture_now=capture_now,
+        )
+        with self.store.transaction() as transaction:
+            if transaction.get(records.ORDERS, lid_m) is not None:
+                raise UsageError("this LID-M is in use")
+            records.keep_order(transaction, record)
+
+    def purchase(self, xid: bytes) -> PurchaseRecord:
+        """The record of a purchase.  UsageError if there is none."""
+        with self.store.transaction() as transaction:
+            return records.purchase(transaction, xid)
+
+    # --- what the merchant asks of its gateway ----------------------------------------------------
+    # Each makes a request and stores it as sent.  UsageError if it makes no sense now, or another one is outstanding.
+    # Operations are named by number, counted from 1; without one, the latest that counts is meant.
+
+    def authorize(self, xid: bytes, amount: CurrencyAmount, *, more: bool = False) -> Outgoing:
+        """Authorise again, with the gateway's token: the next shipment, instalment or recurring payment (§4.17)."""
+        with self.store.transaction() as transaction:
+            record = self._ready(transaction, xid)
+            if record.ordered is None or record.auth_token is None:
+                raise UsageError("nothing to authorise again")
+            order = records.order(transaction, record.trans_ids.lid_m)
+            return requests.auth_req(self, transaction, record, record.ordered, order, amount, more=more)
+
+    def reverse(
+        self, xid: bytes, new_amount: CurrencyAmount | None = None, *, authorization: int | None = None
+    ) -> Outgoing:
+        """Reduce an authorisation, or without an amount cancel it (§4.14)."""
+        with self.store.transaction() as transaction:
+            record = self._ready(transaction, xid)
+            found = granted(record.authorizations, authorization)
+            new = found.amount.with_amount(0) if new_amount is None else new_amount
+            return requests.auth_rev_req(self, transaction, record, found, new)
+
+    def capture(
+        self,
+        xid: bytes,
+        amount: CurrencyAmount | None = None,
+        *,
+        authorization: int | None = None,
+        batch_id: int | None = None,
+    ) -> Outgoing:
+        """Take what was authorised and not yet captured, or ``amount`` of it (§4.15)."""
+        with self.store.transaction() as transaction:
+            record = self._ready(transaction, xid)
+            found = granted(record.authorizations, authorization)
+            left = found.amount.value - live_sum(found.captures, found.amount).value
+            units = int(left / found.amount.with_amount(1).value)
+            wanted = found.amount.with_amount(units) if amount is None else amount
+            return requests.cap_req(self, transaction, record, found, wanted, batch_id)
+
+    def reverse_capture(self, xid: bytes, *, authorization: int | None = None, capture: int | None = None) -> Outgoing:
+        """Take a capture back, whole, while its batch is open (§4.16)."""
+        with self.store.transaction() as transaction:
+            record = self._ready(transaction, xid)
+            found = granted(record.authorizations, authorization)
+            return requests.cap_rev_req(self, transaction, record, found, granted(found.captures, capture))
+
+    def credit(
+        self,
+        xid: bytes,
+        amount: CurrencyAmount | None = None,
+        *,
+        authorization: int | None = None,
+        capture: int | None = None,
+        batch_id: int | None = None,
+    ) -> Outgoing:
+        """Give money back: all of a capture, or ``amount`` (§4.16)."""
+        with self.store.transaction() as transaction:
+            record = self._ready(transaction, xid)
+            found = granted(record.authorizations, authorization)
+            captured = granted(found.captures, capture)
+            wanted = captured.amount if amount is None else amount
+            return requests.cred_req(self, transaction, record, found, captured, wanted, batch_id)
+
+    def reverse_credit(
+        self,
+        xid: bytes,
+        *,
+        authorization: int | None = None,
+        capture: int | None = None,
+        credit: int | None = None,
+    ) -> Outgoing:
+        """Take a credit back, whole, while its batch is open (§4.16)."""
+        with self.store.transaction() as transaction:
+            record = self._ready(transaction, xid)
+            found = granted(record.authorizations, authorization)
+            captured = granted(found.captures, capture)
+            given = granted(captured.credits, credit)
+            return requests.cred_rev_req(self, transaction, record, found, captured, given)
+
+    def batch(
+        self,
+        batch_id: int,
+        operation: BatchOperation | None = None,
+        *,
+        totals: BatchStatus | None = None,
+        details: ReturnTransactionDetail | None = None,
+    ) -> Outgoing:
+        """Open, purge or close a batch, or look at it (§4.19)."""
+        with self.store.transaction() as transaction:
+            return requests.batch_admin_req(self, transaction, batch_id, operation, totals, details)
+
+    def ask_certificates(self) -> Outgoing:
+        """Ask which key-exchange certificate the gateway wants used (§2.13)."""
+        with self.store.transaction() as transaction:
+            return requests.pcert_req(self, transaction)
+
+    def resend(self, xid: bytes) -> Outgoing:
+        """The request that a purchase waits on, octet for octet, after a time-out.  UsageError if there is none."""
+        with self.store.transaction() as transaction:
+            record = records.purchase(transaction, xid)
+            if record.outstanding is None:
+                raise UsageError("nothing is outstanding")
+            request = records.request(transaction, record.outstanding)
+        return Outgoing(Role.gateway, request.name, request.request)
+
+    @staticmethod
+    def _ready(transaction: Transaction, xid: bytes) -> PurchaseRecord:
+        record = records.purchase(transaction, xid)
+        if record.outstanding is not None:
+            raise UsageError("another request is outstanding: send it again first")
+        return record
+
+    # --- what comes in ----------------------------------------------------------------------------
+
+    def process(self, wire: Wire, transaction: Transaction) -> Reply:
+        """From cardholders: PInitReq, PReq, InqReq.  From the gateway: any response."""
+        if wire.type is PINIT_REQ:
+            pinit = self.receive(wire, PINIT_REQ)
+            return self.once(transaction, pinit, pinit.body.rrpid, lambda: self._on_pinit_req(transaction, pinit))
+        if wire.type is PREQ:
+            preq = self.receive(wire, PREQ)
+            return self.once(transaction, preq, preq.body.rrpid, lambda: self._on_preq(transaction, preq))
+        if wire.type is INQ_REQ:
+            inquiry = self.receive(wire, INQ_REQ)
+            return self.once(transaction, inquiry, inquiry.body.rrpid, lambda: self._on_inq_req(transaction, inquiry))
+        return requests.on_response(self, transaction, wire)
+
+    def refuse(self, failure: ProtocolError, wire: Wire | None, data: bytes) -> Reply:
+        """A bad response of the gateway is logged and dropped; there is no arguing with it (§4.1)."""
+        reply = super().refuse(failure, wire, data)
+        if wire is not None and wire.type is not None and wire.type.sender is Role.gateway:
+            return Reply(events=reply.events)
+        return reply
+
+    def _on_pinit_req(self, transaction: Transaction, received: Received[PInitReq]) -> Reply:
+        """§4.5."""
+        body = received.body
+        if body.brand_id != self.party.brand:
+            raise ProtocolError("brand not accepted here", code=ErrorCode.invalidCertificate)
+        records.order(transaction, body.lid_m)
+        gateway = self.gateway(transaction)
+        trans_ids = TransIDs(
+            lid_c=body.lid_c,
+            lid_m=body.lid_m,
+            xid=self.random(20),
+            preq_date=general_time(self.clock()),
+            language=body.language,
+        )
+        record = PurchaseRecord(state=TABLE.initial, trans_ids=trans_ids, chall_m=self.random(20), authorizations=[])
+        over = self.header(body.rrpid, MessageIDs.of(trans_ids))
+        answer = PInitResData(
+            head=self.head(PINIT_RES.content_type, lid_c_party(body.brand_id, body.lid_c), over),
+            request_digest=received.digest,
+            trans_ids=trans_ids,
+            rrpid=body.rrpid,
+            chall_c=body.chall_c,
+            chall_m=record.chall_m,
+            gateway_id=party_of(gateway, Role.gateway),
+            pe_thumb=gateway.thumbprint,
+            thumbs=body.thumbs,
+        )
+        records.keep(transaction, record)
+        also = (gateway.der, *gateway.chain)
+        return Reply((self.protect(PINIT_RES, over, answer, peer_holds=body.thumbs, also=also).outgoing,))
+
+    def _on_preq(self, transaction: Transaction, received: Received[OIData]) -> Reply:
+        """§4.8: the signature over the order is verified already; is it the order that was agreed on?"""
+        body = received.body
+        record = self._found(transaction, body.trans_ids)
+        if body.chall_m != record.chall_m:
+            raise ProtocolError("not the challenge of PInitRes", code=ErrorCode.challengeMismatch)
+        gateway = self.gateway(transaction)
+        if body.brand_id != self.party.brand or body.merchant_id != self.party:
+            raise ProtocolError("ordered from another merchant or brand", code=ErrorCode.wrongRecipient)
+        if body.gateway_id != party_of(gateway, Role.gateway) or body.pe_thumb != gateway.thumbprint:
+            raise ProtocolError("paid through another gateway", code=ErrorCode.wrongRecipient)
+        if record.ordered is not None:
+            raise ProtocolError("this purchase has its order already", code=ErrorCode.unknownXID)
+        signer = received.signed_by()
+        ordered = OrderedRecord(
+            cardholder=party_of(signer, Role.cardholder),
+            certificate=signer.der,
+            rrpid=body.rrpid,
+            chall_c=body.chall_c,
+            content=received.digest,
+            hoi_data=received.parts[ID_OI_DATA],
+            hod=body.hod,
+            pi=encode(received.baggage),
+        )
+        order = records.order(transaction, record.trans_ids.lid_m)
+        event = Event(EventKind.ORDER_RECEIVED, body.trans_ids.xid)
+        hod = hod_digest(order.description, order.amount, body.od_salt, order.install_recur_data)
+        # The extensions of an order are agreed on with it; none are in this version.
+        if hod != body.hod or body.od_ext_oids or self._is_taken(transaction, order):
+            record = replace(record, state=TABLE.next(record.state, Signal.OTHER_ORDER), ordered=ordered)
+            records.keep(transaction, record)
+            return Reply((self._pres(record, ordered),), (event,))
+        record = replace(
+            record,
+            state=TABLE.next(record.state, Signal.ORDER),
+            ordered=ordered,
+            purch_amt=order.amount,
+        )
+        records.keep_order(transaction, replace(order, xid=record.trans_ids.xid))
+        first = order.first_amount or order.amount
+        # Instalments and recurring payments go on by themselves; only a share of an order has to be announced.
+        more = order.first_amount is not None and order.install_recur_data is None
+        outgoing = requests.auth_req(self, transaction, record, ordered, order, first, more=more)
+        return Reply((outgoing,), (event,))
+
+    def _on_inq_req(self, transaction: Transaction, received: Received[InqReqData]) -> Reply:
+        """§4.10: whoever ordered may ask, with the certificate that ordered."""
+        body, signer = received.body, received.signed_by()
+        stored = transaction.get(records.PURCHASES, body.trans_ids.xid)
+        payloads = [PResPayload(completion_code=CompletionCode.orderNotReceived)]
+        if stored is not None:
+            record = self._found(transaction, body.trans_ids)
+            if record.ordered is not None:
+                if record.ordered.certificate != signer.der:
+                    raise SignatureFailure("not the certificate that ordered")
+                payloads = payloads_of(record)
+        question = (body.rrpid, body.chall_c2, received.digest)
+        cardholder = party_of(signer, Role.cardholder)
+        return Reply((self._answer(INQ_RES, body.trans_ids, question, cardholder, payloads),))
+
+    # --- building answers to the cardholder -------------------------------------------------------
+
+    def _pres(self, record: PurchaseRecord, ordered: OrderedRecord) -> Outgoing:
+        """The answer to the PReq, from the record (§4.9)."""
+        question = (ordered.rrpid, ordered.chall_c, ordered.content)
+        return self._answer(PRES, record.trans_ids, question, ordered.cardholder, payloads_of(record))
+
+    def _answer(
+        self,
+        message_type: MessageType[PResData],
+        trans_ids: TransIDs,
+        question: tuple[bytes, bytes, bytes],
+        cardholder: PartyID,
+        payloads: list[PResPayload],
+    ) -> Outgoing:
+        """PRes or InqRes to a question: its RRPID, its challenge and the digest of its content."""
+        rrpid, challenge, content = question
+        over = self.header(rrpid, MessageIDs.of(trans_ids))
+        body = PResData(
+            head=self.head(message_type.content_type, cardholder, over),
+            request_digest=content,
+            trans_ids=trans_ids,
+            rrpid=rrpid,
+            chall_c=challenge,
+            pres_payload_seq=payloads,
+        )
+        return self.protect(message_type, over, body).outgoing
+
+    def answer_preq(self, transaction: Transaction, record: PurchaseRecord) -> Outgoing:
+        """The PRes to the PReq of a purchase, kept as the answer to it if it is repeated."""
+        if record.ordered is None:
+            raise UsageError("nothing was ordered")
+        ordered = record.ordered
+        pres = self._pres(record, ordered)
+        keep_answer(transaction, answer_key(ordered.cardholder, ordered.rrpid), ordered.content, (pres,))
+        return pres
+
+    # --- the gateway, the records -----------------------------------------------------------------
+
+    def gateway(self, transaction: Transaction) -> ValidatedCertificate:
+        """Cert-PE of this merchant's gateway, valid now: the one configured, or named by it since."""
+        certificate = transaction.get(requests.CERT_PE, b"") or self._cert_pe
+        return self.validated(certificate, CertificateKind.GATEWAY_EXCHANGE, self.held)
+
+    def gateway_id(self, transaction: Transaction) -> PartyID:
+        """Who this merchant's gateway is."""
+        return party_of(self.gateway(transaction), Role.gateway)
+
+    @staticmethod
+    def _is_taken(transaction: Transaction, order: OrderRecord) -> bool:
+        """Whether another purchase pays for this order, or has paid."""
+        return order.xid is not None and not records.purchase(transaction, order.xid).has_failed
+
+    @staticmethod
+    def _found(transaction: Transaction, trans_ids: TransIDs) -> PurchaseRecord:
+        """The purchase that a cardholder speaks of: XID and both local identifiers agree (§4.4)."""
+        try:
+            record = records.purchase(transaction, trans_ids.xid)
+        except UsageError:
+            raise ProtocolError("no such purchase", code=ErrorCode.unknownXID) from None
+        if not same_purchase(trans_ids, record.trans_ids):
+            raise ProtocolError("identifiers do not belong together", code=ErrorCode.unknownLID)
+        return record
+
+
+# --- what a cardholder is told --------------------------------------------------------------------
+
+
+def payloads_of(record: PurchaseRecord) -> list[PResPayload]:
+    """One payload per authorisation that was answered; what was taken back is not told (§2.7, §4.9)."""
+    if record.state is State.REJECTED:
+        return [PResPayload(completion_code=CompletionCode.orderRejected)]
+    payloads = [
+        _payload(record, authorization)
+        for authorization in record.authorizations
+        if authorization.code is not None and authorization.state is not OpState.REVERSED
+    ]
+    return payloads or [PResPayload(completion_code=CompletionCode.orderReceived)]
+
+
+def _payload(record: PurchaseRecord, authorization: AuthorizationRecord) -> PResPayload:
+    purch_amt = record.purch_amt
+    if purch_amt is None or authorization.code is None:
+        return PResPayload(completion_code=CompletionCode.orderReceived)
+    if purch_amt.amount == 0:
+        return PResPayload(completion_code=CompletionCode.meaninglessRatio)
+    captures = [capture for capture in authorization.captures if capture.state in LIVE]
+    credits = [credit for capture in captures for credit in capture.credits if credit.state in LIVE]
+    completion = CompletionCode.authorizationPerformed
+    if credits:
+        completion = CompletionCode.creditPerformed
+    elif captures:
+        completion = CompletionCode.capturePerformed
+    cap_status = None
+    if captures:
+        cap_status = CapStatus(
+            cap_date=captures[-1].date,
+            cap_code=CapCode.success,
+            cap_ratio=Ratio.of(live_sum(captures, purch_amt), purch_amt),
+        )
+    cred_status = [
+        CreditStatus(
+            credit_date=credit.date,
+            cap_rev_or_cred_code=CapRevOrCredCode.success,
+            credit_ratio=Ratio.of(credit.amount, purch_amt),
+        )
+        for credit in credits
+    ]
+    results = Results(
+        acq_card_msg=record.acq_card_msg,
+        auth_status=AuthStatus(
+            auth_date=authorization.date,
+            auth_code=authorization.code,
+            auth_ratio=Ratio.of(authorization.amount, purch_amt),
+        ),
+        cap_status=cap_status,
+        cred_status_seq=cred_status or None,
+    )
+    return PResPayload(completion_code=completion, results=results)
