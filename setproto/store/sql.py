@@ -1,0 +1,147 @@
+"""A store in a database: SQLite beside the program by default, PostgreSQL by URL, the same code.
+
+Everything is one table of octets under (space, table, key); what the octets mean is the roles' business.  SQLite runs
+in write-ahead-logging mode with full synchronisation, so what was committed survives a power cut; a transaction takes
+the write lock when it begins, so it never has to be repeated half-way.  On PostgreSQL the same is had from an advisory
+lock per space.  Several roles may share a database, each in a space of its own.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+from setproto.errors import UsageError
+
+_METADATA: Final = MetaData()
+_ENTRIES: Final = Table(
+    "setproto_entries",
+    _METADATA,
+    Column("space", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("key", LargeBinary, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+_SCHEMA: Final = Table("setproto_schema", _METADATA, Column("version", Integer, nullable=False))
+
+MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (lambda connection: _METADATA.create_all(connection),)
+"""What makes version n+1 out of version n.  A version is never guessed: it is written in the database."""
+
+
+class StoreError(UsageError):
+    """The database cannot be used: it cannot be reached, or was made by a newer version of this program."""
+
+
+class _Transaction:
+    """One unit of work on one connection."""
+
+    def __init__(self, connection: Connection, space: str) -> None:
+        self._connection = connection
+        self._space = space
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        found = self._connection.execute(select(_ENTRIES.c.value).where(*self._is(table, key))).scalar()
+        return None if found is None else bytes(found)
+
+    def put(self, table: str, key: bytes, value: bytes) -> None:
+        changed = self._connection.execute(update(_ENTRIES).where(*self._is(table, key)).values(value=value))
+        if changed.rowcount == 0:
+            row = {"space": self._space, "name": table, "key": key, "value": value}
+            self._connection.execute(insert(_ENTRIES).values(row))
+
+    def _is(self, table: str, key: bytes) -> tuple[Any, ...]:
+        return (_ENTRIES.c.space == self._space, _ENTRIES.c.name == table, _ENTRIES.c.key == key)
+
+
+class SQLStore:
+    """Implements ``setproto.roles.ports.Store`` on a database.  Safe for several threads and processes."""
+
+    def __init__(self, url: str, space: str) -> None:
+        """``url`` as SQLAlchemy writes it: ``sqlite:///shop.db``, ``postgresql+psycopg://…``; ``space`` names the role.
+
+        StoreError if the database cannot be reached or is of a newer version.
+        """
+        self._space = space
+        try:
+            self._engine = _engine(url)
+            with self._engine.begin() as connection:
+                _migrate(connection)
+        except SQLAlchemyError as failure:
+            raise StoreError(f"the database cannot be used: {type(failure).__name__}") from None
+
+    @contextmanager
+    def transaction(self) -> Iterator[_Transaction]:
+        """Commits on leaving the block; an exception leaves everything as it was."""
+        with self._engine.begin() as connection:
+            if self._engine.dialect.name == "postgresql":
+                connection.execute(
+                    text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": zlib.crc32(self._space.encode())}
+                )
+            yield _Transaction(connection, self._space)
+
+    def dump(self) -> dict[tuple[str, bytes], bytes]:
+        """A copy of everything in this space, (table, key) → value: for tests that search it."""
+        with self._engine.begin() as connection:
+            rows = connection.execute(
+                select(_ENTRIES.c.name, _ENTRIES.c.key, _ENTRIES.c.value).where(_ENTRIES.c.space == self._space)
+            )
+            return {(row.name, bytes(row.key)): bytes(row.value) for row in rows}
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url)
+    engine = create_engine(url, connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, record: Any) -> None:
+        # The driver's own idea of transactions is switched off: BEGIN is ours, below.
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _migrate(connection: Connection) -> None:
+    """Bring the database to this version, step by step.  StoreError if it is of a newer one."""
+    version = 0
+    if inspect(connection).has_table(_SCHEMA.name):
+        version = connection.execute(select(_SCHEMA.c.version)).scalar_one()
+    if version > len(MIGRATIONS):
+        raise StoreError(f"the database is of version {version}; this program knows {len(MIGRATIONS)}")
+    for step in MIGRATIONS[version:]:
+        step(connection)
+    if version == 0:
+        connection.execute(insert(_SCHEMA).values(version=len(MIGRATIONS)))
+    elif version < len(MIGRATIONS):
+        connection.execute(update(_SCHEMA).values(version=len(MIGRATIONS)))
