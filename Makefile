@@ -74,8 +74,9 @@ tests-%: .venv-%/.installed
 	@echo "the quick tests on Python $*"
 	@.venv-$*/bin/python $(pytest) -m 'not slow'
 
-docs: .venv/.installed ## write docs/properties.md: which test holds which security property
+docs: .venv/.installed ## write docs/properties.md and docs/states.md from the tests and the transition tables
 	@$(bin)/python -m tests.properties_document
+	@$(bin)/python -m tests.states_document
 
 clean: ## remove the environments, the caches, and what builds and the demo wrote
 	rm -rf .venv .venv-* build dist demo *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache .coverage*

@@ -1,0 +1,28 @@
+"""docs/states.md shows the transition tables as they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from setproto.errors import ProtocolError
+from setproto.roles.operations import MERCHANT_OPERATION, OpSignal, OpState
+from tests.states_document import DOCUMENT, TABLES, diagram, render
+
+
+def test_the_document_is_current() -> None:
+    assert DOCUMENT.read_text(encoding="utf-8") == render(), 'run "make docs"'
+
+
+def test_every_state_can_be_reached_and_every_transition_is_drawn() -> None:
+    for title, _, table in TABLES:
+        reached = {table.initial} | set(table.transitions.values())
+        assert reached == set(type(table.initial)), title
+        drawing = diagram(table)
+        for before, after in {(before, after) for (before, _), after in table.transitions.items()}:
+            assert f"{before.name} --> {after.name}:" in drawing
+
+
+def test_what_is_not_in_a_table_does_not_happen() -> None:
+    with pytest.raises(ProtocolError):
+        MERCHANT_OPERATION.next(OpState.REVERSED, OpSignal.GRANTED)
+    assert not MERCHANT_OPERATION.allows(OpState.REFUSED, OpSignal.ASK_REVERSAL)
