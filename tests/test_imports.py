@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("setproto.messages",),
     ("setproto.roles",),
     ("setproto.store", "setproto.bank", "setproto.wallet"),
-    ("setproto.market",),
+    ("setproto.market", "setproto.scenario"),
     ("setproto",),  # only setproto/__init__.py: the public names
     ("setproto.server",),
     ("setproto.reading", "setproto.scan"),
