@@ -33,7 +33,8 @@ CURRENCIES: Final = {
 """ISO 4217: number → (letters, decimals), for showing amounts and reading them from people.  Amounts on the wire
 carry their own exponent, so a currency that is missing here is shown by its number and works all the same."""
 
-_LIMIT: Final = 10**18
+AMOUNT_LIMIT: Final = 10**18
+"""The largest number in an amount or a ratio."""
 
 
 @sequence
@@ -47,7 +48,7 @@ class CurrencyAmount:
     def __post_init__(self) -> None:
         if not 1 <= self.currency <= 999:
             raise ValueError("currency is an ISO 4217 number, 1..999")
-        if not 0 <= self.amount <= _LIMIT or not -6 <= self.amt_exp10 <= 6:
+        if not 0 <= self.amount <= AMOUNT_LIMIT or not -6 <= self.amt_exp10 <= 6:
             raise ValueError("amount out of range")
 
     @classmethod
@@ -98,7 +99,7 @@ class Ratio:
     denominator: Annotated[int, Implicit(1)]
 
     def __post_init__(self) -> None:
-        if self.numerator < 0 or self.denominator < 1 or max(self.numerator, self.denominator) > _LIMIT:
+        if self.numerator < 0 or self.denominator < 1 or max(self.numerator, self.denominator) > AMOUNT_LIMIT:
             raise ValueError("ratio out of range")
         if Fraction(self.numerator, self.denominator).denominator != self.denominator:
             raise ValueError("a ratio is in lowest terms: one encoding for one value")

@@ -15,7 +15,18 @@ from setproto.messages.codes import (
     TransactionStatus,
     TransmissionStatus,
 )
-from setproto.messages.common import RRPID, BodyHead, Date, Digest, Extensions, RRTags, Text40, Thumbs, TransIDs
+from setproto.messages.common import (
+    RRPID,
+    BodyHead,
+    Date,
+    Digest,
+    Extensions,
+    RRTags,
+    Text40,
+    Thumbs,
+    TransIDs,
+    check_numbers,
+)
 
 
 @sequence
@@ -57,6 +68,9 @@ class BatchTotals:
     transaction_count_debit: int
     transaction_total_amt_debit: CurrencyAmount
 
+    def __post_init__(self) -> None:
+        check_numbers(self)
+
 
 @sequence
 class BrandBatchDetails:
@@ -96,6 +110,9 @@ class TransactionDetail:
     transaction_amt_type: AmtType
     transaction_status: TransactionStatus
 
+    def __post_init__(self) -> None:
+        check_numbers(self)
+
 
 @sequence
 class TransDetails:
@@ -103,6 +120,9 @@ class TransDetails:
 
     next_starting_point: int
     transaction_detail_seq: list[TransactionDetail]
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
 
 @sequence
@@ -113,6 +133,9 @@ class ReturnTransactionDetail:
     maximum_items: int
     errors_only_ind: Annotated[bool, Default(False)] = False
     brand_id: Annotated[str | None, Implicit(0)] = None
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
 
 @sequence
@@ -130,6 +153,9 @@ class BatchAdminReqData:
     batch_status: Annotated[BatchStatus | None, Implicit(3)] = None
     extensions: Annotated[Extensions, Implicit(4)] = None
 
+    def __post_init__(self) -> None:
+        check_numbers(self)
+
 
 @sequence
 class BatchAdminResData:
@@ -145,3 +171,6 @@ class BatchAdminResData:
     transmission_status: TransmissionStatus | None = None
     trans_details: Annotated[TransDetails | None, Implicit(1)] = None
     extensions: Annotated[Extensions, Implicit(2)] = None
+
+    def __post_init__(self) -> None:
+        check_numbers(self)

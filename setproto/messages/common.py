@@ -6,8 +6,9 @@ challenges) and have 256 bits where they keep something secret (salts, nonces, s
 
 from __future__ import annotations
 
+import dataclasses
 import enum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from cryptography.x509 import ObjectIdentifier
 
@@ -34,6 +35,19 @@ Sealed = bytes
 Text40 = Annotated[str, Size(min=1, max=40)]
 Language = Annotated[str, Size(min=1, max=35)]
 Date = GeneralizedTime
+
+
+NUMBER_LIMIT: Final = 1 << 63
+"""BatchIDs, counts and places are below this.  An INTEGER has no limit of its own, and one of thousands of digits is
+not even printed by Python."""
+
+
+def check_numbers(value_of_type: Any) -> None:
+    """For the ``__post_init__`` of types that hold numbers.  ValueError if one is negative or too large."""
+    for field in dataclasses.fields(value_of_type):
+        value = getattr(value_of_type, field.name)
+        if type(value) is int and not 0 <= value < NUMBER_LIMIT:
+            raise ValueError(f"{field.name} is out of range")
 
 
 @value_set(int)
@@ -142,6 +156,10 @@ class Recurring:
     recurring_frequency: int
     recurring_expiry: Date
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.recurring_frequency <= 366:
+            raise ValueError("a recurring payment is due every 1 to 366 days")
+
 
 @sequence
 class InstallRecurData:
@@ -164,6 +182,11 @@ class Thumbs:
     cert_thumbs: Annotated[list[bytes], Size(min=1, max=32)]
 
 
-def unknown_critical(extensions: list[Extension] | None) -> ObjectIdentifier | None:
-    """The first critical extension: none is known in this version, so any is a reason to refuse."""
-    return next((e.extn_id for e in extensions or () if e.critical), None)
+def unknown_critical(value: Any) -> ObjectIdentifier | None:
+    """The first critical extension anywhere in a value: none is known in this version, so any is a reason to refuse."""
+    if isinstance(value, Extension):
+        return value.extn_id if value.critical else None
+    parts: list[Any] = value if isinstance(value, list) else []
+    if dataclasses.is_dataclass(value):
+        parts = [getattr(value, field.name) for field in dataclasses.fields(value)]
+    return next((found for part in parts if (found := unknown_critical(part)) is not None), None)

@@ -25,6 +25,7 @@ from setproto.messages.common import (
     Sealed,
     Thumbs,
     TransIDs,
+    check_numbers,
 )
 from setproto.messages.purchase import PI
 
@@ -48,6 +49,9 @@ class AuthTags:
     auth_rr_tags: RRTags
     trans_ids: TransIDs
     auth_ret_num: Annotated[int | None, Implicit(0)] = None
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
 
 @sequence
@@ -91,6 +95,9 @@ class SaleDetail:
 
     batch_id: Annotated[int | None, Implicit(0)] = None
     mer_order_num: Annotated[str | None, Implicit(1)] = None
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
 
 @sequence
@@ -187,6 +194,9 @@ class CapResPayload:
     cap_amt: CurrencyAmount
     batch_id: Annotated[int | None, Implicit(0)] = None
     batch_sequence_num: Annotated[int | None, Implicit(1)] = None
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
 
 @sequence
@@ -288,6 +298,9 @@ class CapPayload:
     cap_num: int
     sale_detail: Annotated[SaleDetail | None, Implicit(0)] = None
 
+    def __post_init__(self) -> None:
+        check_numbers(self)
+
 
 @sequence
 class CapItem:
@@ -357,6 +370,9 @@ class CapRevOrCredReqItem:
     date: Date
     amount: CurrencyAmount
 
+    def __post_init__(self) -> None:
+        check_numbers(self)
+
 
 @sequence
 class CapRevOrCredReqData:
@@ -380,6 +396,9 @@ class CapRevOrCredResItem:
     actual_amt: CurrencyAmount
     batch_id: Annotated[int | None, Implicit(0)] = None
     batch_sequence_num: Annotated[int | None, Implicit(1)] = None
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
 
 @sequence

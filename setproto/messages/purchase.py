@@ -263,6 +263,10 @@ class PResPayload:
     extensions: Annotated[Extensions, Implicit(1)] = None
 
 
+MAX_PAYLOADS: Final = 64
+"""Of one PRes: a subscription has more authorisations in time, of which the latest are told."""
+
+
 @sequence
 class PResData:
     """PRes and InqRes: shares of PurchAmt, not amounts, since it is signed but not encrypted."""
@@ -272,7 +276,7 @@ class PResData:
     trans_ids: TransIDs
     rrpid: RRPID
     chall_c: Challenge
-    pres_payload_seq: Annotated[list[PResPayload], Size(min=1, max=64)]
+    pres_payload_seq: Annotated[list[PResPayload], Size(min=1, max=MAX_PAYLOADS)]
     extensions: Annotated[Extensions, Implicit(0)] = None
 
 

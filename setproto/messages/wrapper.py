@@ -41,6 +41,14 @@ MAX_MESSAGE: Final = 256 * 1024
 """Octets of a whole message: room for ML-DSA chains of five certificates, three times over."""
 MAX_AGE: Final = timedelta(minutes=15)
 """How far a message's date may lie from the receiver's clock, either way: local policy (SET fixes none)."""
+MAX_IDENTIFIER: Final = 20
+"""Octets of XID, RRPID and the local identifiers (set-protocol.md §2.1)."""
+
+
+def _check_identifiers(*identifiers: bytes | None) -> None:
+    """An Error repeats the header that it is about, twice: it must not become larger than anybody reads."""
+    if any(identifier is not None and not 1 <= len(identifier) <= MAX_IDENTIFIER for identifier in identifiers):
+        raise ValueError(f"an identifier has 1 to {MAX_IDENTIFIER} octets")
 
 
 @sequence
@@ -50,6 +58,9 @@ class MessageIDs:
     lid_c: Annotated[bytes | None, Implicit(0)] = None
     lid_m: Annotated[bytes | None, Implicit(1)] = None
     xid: Annotated[bytes | None, Implicit(2)] = None
+
+    def __post_init__(self) -> None:
+        _check_identifiers(self.lid_c, self.lid_m, self.xid)
 
     @classmethod
     def of(cls, trans_ids: TransIDs | None) -> MessageIDs:
@@ -70,6 +81,9 @@ class MessageHeader:
     rrpid: Annotated[bytes | None, Implicit(0)] = None
     sender: Annotated[PartyID | None, Implicit(1)] = None
     sw_ident: Annotated[str, Size(min=1, max=256)]
+
+    def __post_init__(self) -> None:
+        _check_identifiers(self.rrpid)
 
 
 @sequence

@@ -342,7 +342,7 @@ class Endpoint:
             raise ProtocolError("identifiers of header and message differ", code=ErrorCode.wrapperMsgMismatch)
         if wire.header.sender != received.sender:
             raise ProtocolError("sender of header and message differ", code=ErrorCode.wrapperMsgMismatch)
-        unknown = unknown_critical(getattr(received.body, "extensions", None))
+        unknown = unknown_critical(received.body)
         if unknown is not None:
             raise ProtocolError("critical extension", code=ErrorCode.unrecognizedExtension, oid=unknown.dotted_string)
         return received

@@ -3,7 +3,8 @@
 Everything is one table of octets under (space, table, key); what the octets mean is the roles' business.  SQLite runs
 in write-ahead-logging mode with full synchronisation, so what was committed survives a power cut; a transaction takes
 the write lock when it begins, so it never has to be repeated half-way.  On PostgreSQL the same is had from an advisory
-lock per space.  Several roles may share a database, each in a space of its own.
+lock per space, and another one while the schema is made or migrated.  Several roles may share a database, each in a
+space of its own.
 """
 
 from __future__ import annotations
@@ -85,19 +86,24 @@ class SQLStore:
         self._space = space
         try:
             self._engine = _engine(url)
+        except (SQLAlchemyError, ImportError) as failure:
+            raise _unusable(failure) from None
+        try:
             with self._engine.begin() as connection:
+                _lock(connection, _SCHEMA.name)
                 _migrate(connection)
         except SQLAlchemyError as failure:
-            raise StoreError(f"the database cannot be used: {type(failure).__name__}") from None
+            self.close()
+            raise _unusable(failure) from None
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def transaction(self) -> Iterator[_Transaction]:
         """Commits on leaving the block; an exception leaves everything as it was."""
         with self._engine.begin() as connection:
-            if self._engine.dialect.name == "postgresql":
-                connection.execute(
-                    text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": zlib.crc32(self._space.encode())}
-                )
+            _lock(connection, f"space {self._space}")
             yield _Transaction(connection, self._space)
 
     def dump(self) -> dict[tuple[str, bytes], bytes]:
@@ -113,10 +119,15 @@ class SQLStore:
         self._engine.dispose()
 
 
+def _unusable(failure: Exception) -> StoreError:
+    return StoreError(f"the database cannot be used: {type(failure).__name__}")
+
+
 def _engine(url: str) -> Engine:
+    # Parameters are hidden from error messages: among them are records, and secrets in them.
     if not url.startswith("sqlite"):
-        return create_engine(url)
-    engine = create_engine(url, connect_args={"timeout": 30})
+        return create_engine(url, hide_parameters=True, pool_pre_ping=True)
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 30})
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
@@ -130,6 +141,12 @@ def _engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _lock(connection: Connection, name: str) -> None:
+    """One at a time until the transaction ends.  SQLite has its lock since BEGIN IMMEDIATE."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": zlib.crc32(name.encode())})
 
 
 def _migrate(connection: Connection) -> None:

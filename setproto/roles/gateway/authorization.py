@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pki.der import encode, general_time
-from setproto.amounts import CurrencyAmount
+from setproto.amounts import AMOUNT_LIMIT, CurrencyAmount
 from setproto.messages.codes import AuthCode, AuthRevCode, CapCode
 from setproto.messages.common import PartyID, Role
 from setproto.messages.payment import (
@@ -136,12 +136,15 @@ def _check_amount(instruction: Instruction, record: PurchaseRecord, body: AuthRe
     if amount.currency != signed.currency or is_finer(amount, signed) or amount.exceeds(signed):
         raise Refused(AuthCode.amountError, "more than the cardholder signed, or in another currency")
     agreed = record.install_recur_data
+    total = sum(authorization.amount.value for authorization in record.live()) + amount.value
     if agreed is not None and agreed.recurring is not None:
+        if total > signed.with_amount(AMOUNT_LIMIT).value:
+            raise Refused(AuthCode.amountError, "more in all than can be counted")
         return
     in_shares = payload.subsequent_auth_ind or instruction.generation > 0 or agreed is not None
     if not in_shares and not amount.same_value(signed):
         raise Refused(AuthCode.amountError, "not the amount that the cardholder signed")
-    if live_sum(record.authorizations, signed).value + amount.value > signed.value:
+    if total > signed.value:
         raise Refused(AuthCode.amountError, "more in all than the cardholder signed")
 
 
@@ -151,7 +154,7 @@ def _ask_issuer(
     item = body.auth_req_item
     decision = gateway.issuer.authorize(
         AuthorizationRequest(
-            reference=item.auth_tags.auth_rr_tags.rrpid,
+            reference=records.bank_reference(gateway.party, record.merchant, item.auth_tags.auth_rr_tags.rrpid),
             card=instruction.card,
             amount=item.auth_req_payload.auth_req_amt,
             merchant_id=record.merchant.name,
@@ -222,7 +225,11 @@ def _reverse(
     authorization = replace(authorization, state=GATEWAY_OPERATION.next(authorization.state, signal), amount=new)
     record = record.having(authorization)
     records.keep(transaction, record)
-    gateway.issuer.advise(Advice(AdviceKind.REVERSAL, body.auth_rev_rr_tags.rrpid, authorization.auth_rrpid, new))
+    name, about = (
+        records.bank_reference(gateway.party, merchant, rrpid)
+        for rrpid in (body.auth_rev_rr_tags.rrpid, authorization.auth_rrpid)
+    )
+    gateway.issuer.advise(Advice(AdviceKind.REVERSAL, name, about, new))
     left: CurrencyAmount | None = new if new.amount else None
     return AuthRevCode.approved, AuthResBaggage(
         cap_token=None if left is None else cap_token(gateway, record, authorization)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from pki.der import Implicit, decode, encode, general_time, sequence, value_set
-from setproto.amounts import CurrencyAmount
+from setproto.amounts import AMOUNT_LIMIT, CurrencyAmount
 from setproto.messages.batch import (
     BatchTotals,
     ClosedWhen,
@@ -94,7 +94,7 @@ def add(
     gateway: Gateway, transaction: Transaction, merchant: PartyID, place: Place, batch_id: int | None
 ) -> tuple[int, int]:
     """Put an item in a batch: (BatchID, BatchSequenceNum).  Denied with batchUnknown or batchClosed."""
-    batch = _foritem(gateway, transaction, merchant, place.amount, batch_id)
+    batch = _batch_for(gateway, transaction, merchant, place.amount, batch_id)
     sequence = batch.next_sequence
     detail = TransactionDetail(
         trans_ids=place.trans_ids,
@@ -124,7 +124,7 @@ def remove(transaction: Transaction, merchant: PartyID, batch_id: int, sequence:
     keep(transaction, replace(batch, totals=totals))
 
 
-def _foritem(
+def _batch_for(
     gateway: Gateway, transaction: Transaction, merchant: PartyID, amount: CurrencyAmount, batch_id: int | None
 ) -> BatchRecord:
     if batch_id is not None:
@@ -146,10 +146,12 @@ def _foritem(
 
 
 def _takes(batch: BatchRecord, amount: CurrencyAmount) -> bool:
-    """Whether an amount is in the currency and exponent of the batch; an empty one takes any."""
+    """Whether an amount is in the currency and exponent of the batch and can be counted; an empty one takes any."""
     if batch.totals is None:
         return True
-    total = batch.totals.transaction_total_amt_debit
+    total, credit = batch.totals.transaction_total_amt_debit, batch.totals.transaction_total_amt_credit
+    if max(total.amount, credit.amount) + amount.amount > AMOUNT_LIMIT:
+        return False
     return (total.currency, total.amt_exp10) == (amount.currency, amount.amt_exp10)
 
 

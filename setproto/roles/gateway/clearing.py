@@ -102,7 +102,7 @@ def capture(
     )
     record = record.having(authorization.having(done))
     records.keep(transaction, record)
-    _advise(gateway, AdviceKind.CAPTURE, authorization, amount, number)
+    _advise(gateway, AdviceKind.CAPTURE, record, authorization, amount, number)
     return record, done
 
 
@@ -156,7 +156,7 @@ def _cleared(
     except Denied as denied:
         return answer(code=CapRevOrCredCode[denied.code])
     records.keep(transaction, record.having(authorization.having(changed)))
-    _advise(gateway, clearing.advice, authorization, item.amount, item.cap_num, item.cred_num)
+    _advise(gateway, clearing.advice, record, authorization, item.amount, item.cap_num, item.cred_num)
     return answer(code=CapRevOrCredCode.success, batch_id=place.batch_id, batch_sequence_num=place.batch_sequence_num)
 
 
@@ -250,7 +250,7 @@ def take_back(
     clearing = CLEARINGS[CAP_REV_REQ.name if credit is None else CRED_REV_REQ.name]
     changed, _ = clearing.act(gateway, transaction, record, authorization, captured, item)
     records.keep(transaction, record.having(authorization.having(changed)))
-    _advise(gateway, clearing.advice, authorization, item.amount, item.cap_num, item.cred_num)
+    _advise(gateway, clearing.advice, record, authorization, item.amount, item.cap_num, item.cred_num)
 
 
 def _behind(
@@ -331,11 +331,12 @@ def _within(amount: CurrencyAmount, limit: CurrencyAmount, used: CurrencyAmount)
 def _advise(
     gateway: Gateway,
     kind: AdviceKind,
+    record: PurchaseRecord,
     authorization: AuthorizationRecord,
     amount: CurrencyAmount,
     *numbers: int | None,
 ) -> None:
     """Tell the bank.  The reference names the thing done, so that telling twice is telling once."""
     name = "/".join([kind.name, *(str(number) for number in numbers if number is not None)])
-    reference = authorization.auth_rrpid + name.encode()
-    gateway.issuer.advise(Advice(kind, reference, authorization.auth_rrpid, amount))
+    about = records.bank_reference(gateway.party, record.merchant, authorization.auth_rrpid)
+    gateway.issuer.advise(Advice(kind, about + name.encode(), about, amount))

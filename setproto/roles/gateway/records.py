@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Final
 
-from pki.der import Implicit, decode, encode, sequence
+from pki.der import MAX_SIZE, Implicit, decode, encode, sequence
 from setproto.amounts import CurrencyAmount
+from setproto.crypto.digests import digest
+from setproto.errors import ErrorCode, ProtocolError
 from setproto.messages.common import Date, InstallRecurData, PartyID, TransIDs
 from setproto.roles.endpoint import same_purchase
 from setproto.roles.operations import OpState
@@ -15,6 +17,8 @@ from setproto.roles.ports import Transaction
 
 PURCHASES = "purchases"
 USED_PI = "used_pi"
+MAX_RECORD: Final = MAX_SIZE - 65_536
+"""Octets of a purchase that is still continued: what one request of 100 items adds can be read again."""
 
 
 @sequence
@@ -100,8 +104,10 @@ def purchase_key(merchant: PartyID, xid: bytes) -> bytes:
 
 
 def find(transaction: Transaction, merchant: PartyID, xid: bytes) -> PurchaseRecord | None:
-    """The purchase, if there is one."""
+    """The purchase, if there is one.  ProtocolError if so much was done with it that no more could be written down."""
     stored = transaction.get(PURCHASES, purchase_key(merchant, xid))
+    if stored is not None and len(stored) > MAX_RECORD:
+        raise ProtocolError("too many operations on one purchase", code=ErrorCode.unspecifiedFailure)
     return None if stored is None else decode(PurchaseRecord, stored)
 
 
@@ -110,6 +116,12 @@ def keep(transaction: Transaction, record: PurchaseRecord) -> None:
     key = purchase_key(record.merchant, record.trans_ids.xid)
     transaction.put(PURCHASES, key, encode(record))
     transaction.put(USED_PI, record.hpi_data, key)
+
+
+def bank_reference(gateway: PartyID, merchant: PartyID, rrpid: bytes) -> bytes:
+    """How the bank knows what a merchant asked for: RRPIDs are chosen by merchants and seen by everybody, so one
+    merchant's must not stand for another's."""
+    return digest("BankReference", encode(gateway), encode(merchant), rrpid)
 
 
 def is_same(record: PurchaseRecord, trans_ids: TransIDs) -> bool:

@@ -20,6 +20,7 @@ from setproto.messages.codes import BatchOperation, CapCode, CapRevOrCredCode, C
 from setproto.messages.common import InstallRecurData, PartyID, Role, TransIDs
 from setproto.messages.oids import ID_OI_DATA
 from setproto.messages.purchase import (
+    MAX_PAYLOADS,
     AuthStatus,
     CapStatus,
     CreditStatus,
@@ -420,7 +421,7 @@ class Merchant(Endpoint):
 
 
 def payloads_of(record: PurchaseRecord) -> list[PResPayload]:
-    """One payload per authorisation that was answered; what was taken back is not told (§2.7, §4.9)."""
+    """One payload per authorisation that was answered, the latest of them; what was taken back is not told (§2.7)."""
     if record.state is State.REJECTED:
         return [PResPayload(completion_code=CompletionCode.orderRejected)]
     payloads = [
@@ -428,7 +429,7 @@ def payloads_of(record: PurchaseRecord) -> list[PResPayload]:
         for authorization in record.authorizations
         if authorization.code is not None and authorization.state is not OpState.REVERSED
     ]
-    return payloads or [PResPayload(completion_code=CompletionCode.orderReceived)]
+    return payloads[-MAX_PAYLOADS:] or [PResPayload(completion_code=CompletionCode.orderReceived)]
 
 
 def _payload(record: PurchaseRecord, authorization: AuthorizationRecord) -> PResPayload:

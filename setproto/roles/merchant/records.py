@@ -273,6 +273,6 @@ def keep_request(transaction: Transaction, record: RequestRecord) -> None:
     transaction.put(REQUESTS, record.rrpid, encode(record))
 
 
-def member_key(batch_id: int, sequence: int) -> bytes:
-    """Where a member of a batch is stored."""
-    return encode(batch_id) + sequence.to_bytes(8, "big")
+def member_key(batch_id: int, number: int) -> bytes:
+    """Where a member of a batch is stored, and as number 0 how many there are."""
+    return encode(batch_id) + number.to_bytes(8, "big")

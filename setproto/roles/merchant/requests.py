@@ -437,7 +437,7 @@ def _on_auth_res(
         )
         authorization = authorization.having(capture)
         target = Target(authorization=authorization.number, capture=1)
-        _remember_member(transaction, record, target, sale.batch_id, sale.batch_sequence_num)
+        _remember_member(transaction, record, target, sale.batch_id)
     record = replace(
         record.having(authorization),
         trans_ids=replace(record.trans_ids, pay_sys_id=body.auth_tags.trans_ids.pay_sys_id),
@@ -498,7 +498,7 @@ def _on_cap_res(
     )
     records.keep(transaction, replace(record.having(authorization.having(capture)), outstanding=None))
     if done:
-        _remember_member(transaction, record, target, payload.batch_id, payload.batch_sequence_num)
+        _remember_member(transaction, record, target, payload.batch_id)
     return Reply(events=(Event(EventKind.CAPTURE, record.trans_ids.xid, payload.cap_code),))
 
 
@@ -524,7 +524,7 @@ def _on_cap_rev_or_cred_res(
         if request.tag == CRED_REQ.tag:
             credit, kind = replace(credit, state=_granted(credit.state, done), code=item.code), EventKind.CREDIT
             if done:
-                _remember_member(transaction, record, target, item.batch_id, item.batch_sequence_num)
+                _remember_member(transaction, record, target, item.batch_id)
         else:
             credit, kind = replace(credit, state=_reversed(credit.state, done)), EventKind.CREDIT_REVERSAL
         capture = capture.having(credit)
@@ -565,9 +565,8 @@ def _on_batch_admin_res(
 
 def _purged(transaction: Transaction, batch_id: int) -> None:
     """What was in a batch that was purged is taken back."""
-    last = transaction.get(records.MEMBERS, records.member_key(batch_id, 0)) or b""
-    for sequence in range(1, int.from_bytes(last, "big") + 1):
-        stored = transaction.get(records.MEMBERS, records.member_key(batch_id, sequence))
+    for number in range(1, _members(transaction, batch_id) + 1):
+        stored = transaction.get(records.MEMBERS, records.member_key(batch_id, number))
         if stored is None:
             continue
         member = decode(records.Member, stored)
@@ -594,13 +593,18 @@ def _remember_member(
     record: PurchaseRecord,
     target: Target,
     batch_id: int | None,
-    sequence: int | None,
 ) -> None:
-    if batch_id is not None and sequence is not None:
+    """Members are counted here: the gateway's BatchSequenceNum may be anything."""
+    if batch_id is not None:
+        number = _members(transaction, batch_id) + 1
         member = records.Member(xid=record.trans_ids.xid, target=target)
-        transaction.put(records.MEMBERS, records.member_key(batch_id, sequence), encode(member))
-        highest = int.from_bytes(transaction.get(records.MEMBERS, records.member_key(batch_id, 0)) or b"", "big")
-        transaction.put(records.MEMBERS, records.member_key(batch_id, 0), max(highest, sequence).to_bytes(8, "big"))
+        transaction.put(records.MEMBERS, records.member_key(batch_id, number), encode(member))
+        transaction.put(records.MEMBERS, records.member_key(batch_id, 0), number.to_bytes(8, "big"))
+
+
+def _members(transaction: Transaction, batch_id: int) -> int:
+    """How many have been put in a batch."""
+    return int.from_bytes(transaction.get(records.MEMBERS, records.member_key(batch_id, 0)) or b"", "big")
 
 
 RESPONSE_HANDLERS: Final[dict[str, Callable[..., Reply]]] = {
