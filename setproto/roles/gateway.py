@@ -154,6 +154,11 @@ class Gateway(Endpoint):
         self._acquirer_bin = acquirer_bin
         self._token_key = SecretKey(derive_key("CapToken", token_key), b"CapToken")
 
+    @property
+    def token_key(self) -> SecretKey:
+        """The key of this gateway's tokens to itself: for its owner, as ``exchange_key`` is.  Redacted."""
+        return self._token_key
+
     def process(self, wire: Wire, transaction: Transaction) -> Reply:
         """AuthReq and CapReq, from merchants."""
         if wire.type is AUTH_REQ:
