@@ -28,8 +28,10 @@ from setproto.crypto.digests import digest
 from setproto.errors import DecodingFailure, ErrorCode, MessageTooBig, ProtocolError
 from setproto.messages.common import (
     REVISION,
+    RRPID_SIZE,
     SW_IDENT,
     VERSION,
+    XID_SIZE,
     Extension,
     PartyID,
     TransIDs,
@@ -51,6 +53,12 @@ class MessageIDs:
     lid_m: Annotated[bytes | None, Implicit(1)] = None
     xid: Annotated[bytes | None, Implicit(2)] = None
 
+    def __post_init__(self) -> None:
+        if any(lid is not None and not 1 <= len(lid) <= 20 for lid in (self.lid_c, self.lid_m)):
+            raise ValueError("a local identifier has 1 to 20 octets")
+        if self.xid is not None and len(self.xid) != XID_SIZE:
+            raise ValueError(f"an XID has {XID_SIZE} octets")
+
     @classmethod
     def of(cls, trans_ids: TransIDs | None) -> MessageIDs:
         """Those of a purchase, or none."""
@@ -70,6 +78,10 @@ class MessageHeader:
     rrpid: Annotated[bytes | None, Implicit(0)] = None
     sender: Annotated[PartyID | None, Implicit(1)] = None
     sw_ident: Annotated[str, Size(min=1, max=256)]
+
+    def __post_init__(self) -> None:
+        if self.rrpid is not None and len(self.rrpid) != RRPID_SIZE:
+            raise ValueError(f"an RRPID has {RRPID_SIZE} octets")
 
 
 @sequence
@@ -129,6 +141,13 @@ def _tag_number(tag: bytes) -> int | None:
     return number
 
 
+def _first_integer(content: bytes) -> int:
+    """The INTEGER that a header begins with.  ProtocolError (badMessageHeader) if it does not."""
+    if len(content) < 2 or content[0] != 0x02 or not 1 <= content[1] <= 8 or len(content) < 2 + content[1]:
+        raise ProtocolError("no version", code=ErrorCode.badMessageHeader)
+    return int.from_bytes(content[2 : 2 + content[1]], "big", signed=True)
+
+
 def unwrap(data: bytes, now: datetime) -> Wire:
     """Steps 1 to 6 of §4.1, and the first half of 7: is it a message of this protocol at all?
 
@@ -143,12 +162,10 @@ def unwrap(data: bytes, now: datetime) -> Wire:
         raise DecodingFailure(str(failure)) from None
     inside = bytes(wrapper.header.data)
     # The version is the first element of every version's header: read it before assuming the rest.
-    if inside[:2] != b"\x02\x01" or len(inside) < 3:
-        raise ProtocolError("no version", code=ErrorCode.badMessageHeader)
-    if inside[2] != VERSION:
-        too_old = inside[2] < VERSION
-        code = ErrorCode.versionTooOld if too_old else ErrorCode.versionTooNew
-        raise ProtocolError(f"version {inside[2]}, this is version {VERSION}", code=code)
+    version = _first_integer(inside)
+    if version != VERSION:
+        code = ErrorCode.versionTooOld if version < VERSION else ErrorCode.versionTooNew
+        raise ProtocolError(f"another version; this is version {VERSION}", code=code)
     header_der = as_received(wrapper.header)
     try:
         read = decode(MessageHeader, header_der)

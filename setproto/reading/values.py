@@ -99,8 +99,9 @@ def octets(data: bytes) -> str:
     return f"{data[:16].hex()}… ({len(data):,} octets)"
 
 
-def mask_pan(pan: str) -> str:
-    """The first six and the last four digits."""
+def mask_pan(padded: str) -> str:
+    """The first six and the last four digits of a PAN that is padded with blanks."""
+    pan = padded.rstrip(" ")
     return f"{pan[:6]}{'•' * (len(pan) - 10)}{pan[-4:]}"
 
 

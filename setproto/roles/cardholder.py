@@ -358,12 +358,7 @@ class Cardholder(Endpoint):
             sw_ident=SW_IDENT,
             install_recur_data=record.install_recur_data,
         )
-        pan_data = PANData(
-            pan=self._card.card.pan.reveal(),
-            card_expiry=self._card.card.expiry.reveal(),
-            pan_secret=self._card.pan_secret.reveal(),
-            ex_nonce=self.random(32),
-        )
+        pan_data = PANData.of(self._card.card, self._card.pan_secret, self.random(32))
         order = Part(ID_OI_DATA, encode(oi_data), self.random(32))
         payment = Part(ID_PI_DATA, encode(PIData(pi_head=pi_head, pan_data=pan_data)), self.random(32))
 
