@@ -50,6 +50,7 @@ __all__ = [
     "Implicit",
     "Null",
     "PrintableString",
+    "Redacted",
     "SetOf",
     "Size",
     "UTCTime",
@@ -59,7 +60,6 @@ __all__ = [
     "encode",
     "explicit",
     "general_time",
-    "redacted",
     "sequence",
     "tlv",
     "value_set",
@@ -84,12 +84,17 @@ def sequence(cls: type[T]) -> type[T]:
     """
     registered = asn1.sequence(cls)
     del registered.__init__
-    return dataclasses.dataclass(frozen=True, kw_only=True, repr="__repr__" not in cls.__dict__)(registered)
+    return dataclasses.dataclass(frozen=True, kw_only=True, repr=not issubclass(cls, Redacted))(registered)
 
 
-def redacted(self: object) -> str:
-    """A ``__repr__`` for values that hold card data or keys: ``__repr__ = redacted``."""
-    return f"<{type(self).__name__} redacted>"
+class Redacted:
+    """Base of values that hold card data or keys: they print as a placeholder and refuse to be pickled."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} redacted>"
+
+    def __reduce_ex__(self, protocol: object) -> typing.NoReturn:
+        raise TypeError(f"{type(self).__name__} is not written anywhere by accident")
 
 
 def encode(value: object) -> bytes:

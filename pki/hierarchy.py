@@ -87,6 +87,11 @@ class BrandTree:
         return self.root.certificate
 
     @property
+    def root_der(self) -> bytes:
+        """The trust anchor in DER."""
+        return _der(self.root.certificate)
+
+    @property
     def ca_certificates(self) -> list[bytes]:
         """The certificates of all CAs below the root, in DER."""
         return [authority.chain[0] for authority in self.authorities[1:]]

@@ -6,6 +6,7 @@ amounts are compared after bringing them to one exponent (§4.4), so {840, 250, 
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import Annotated, Final
 
@@ -35,6 +36,7 @@ carry their own exponent, so a currency that is missing here is shown by its num
 
 AMOUNT_LIMIT: Final = 10**18
 """The largest number in an amount or a ratio."""
+_NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 @sequence
@@ -55,6 +57,8 @@ class CurrencyAmount:
     def of(cls, text: str) -> CurrencyAmount:
         """Read what a person writes: ``"EUR 12.50"``.  ValueError if it is not an amount in a known currency."""
         letters, _, number = text.strip().partition(" ")
+        if not _NUMBER.fullmatch(number):
+            raise ValueError("an amount is written like EUR 12.50")
         for currency, (name, decimals) in CURRENCIES.items():
             if name == letters.upper():
                 value = Fraction(number) * 10**decimals

@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("setproto.server",),
     ("setproto.reading", "setproto.scan"),
     ("setproto.conformance", "setproto.demo"),
-    ("setproto.cli",),
+    ("setproto.cli", "setproto.__main__"),
 )
 
 # What only some modules may import, and why.

@@ -223,6 +223,11 @@ class Signer:
         self.certificate = certificate_der
         self._sid = tlv(0x80, subject_key_identifier(certificate_der))
 
+    @property
+    def private_key(self) -> Any:
+        """The key itself, for its owner to store."""
+        return self._key
+
     def __repr__(self) -> str:
         return f"<Signer {self.suite.name} {self._sid[2:].hex()[:16]}>"
 

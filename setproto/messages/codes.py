@@ -182,40 +182,43 @@ class AcqCardCode(enum.IntEnum):
     callCustomerService = 2
 
 
-TEXT: dict[enum.IntEnum, str] = {
-    CompletionCode.meaninglessRatio: "the amount of the purchase is zero",
-    CompletionCode.orderRejected: "the merchant cannot process the order",
-    CompletionCode.orderReceived: "the order was received; nothing more to report yet",
-    CompletionCode.orderNotReceived: "the merchant knows of no such order",
-    CompletionCode.authorizationPerformed: "the payment was presented for authorisation",
-    CompletionCode.capturePerformed: "the payment was captured",
-    CompletionCode.creditPerformed: "money was given back",
-    AuthCode.approved: "approved",
-    AuthCode.declined: "the issuer declined",
-    AuthCode.noReply: "the issuer did not answer",
-    AuthCode.callIssuer: "the issuer wants to be called",
-    AuthCode.amountError: "the amount is not acceptable",
-    AuthCode.expiredCard: "the card has expired",
-    AuthCode.invalidTransaction: "not allowed for this card or merchant",
-    AuthCode.piPreviouslyUsed: "this payment instruction was authorised before",
-    AuthCode.piAuthMismatch: "order and payment instruction do not belong together",
-    AuthCode.cardMerchBrandMismatch: "card and merchant are of different brands",
-    CapCode.success: "captured",
-    CapCode.duplicateRequest: "captured before",
-    CapCode.invalidCapToken: "the capture token does not fit",
-    CapCode.amountError: "more than was authorised",
-    AuthRevCode.approved: "reversed",
-    AuthRevCode.invalidAmount: "not less than was authorised, or less than was captured",
-    CapRevOrCredCode.success: "done",
-    CapRevOrCredCode.originalNotFound: "there is no such capture or credit",
-    CapRevOrCredCode.originalProcessed: "its batch is closed: too late to take it back",
-    CapRevOrCredCode.amountError: "more than was captured",
-    BAStatus.success: "done",
-    BAStatus.totalsOutOfBalance: "merchant and gateway add up to different totals",
-}
-"""What to tell people; a code that is missing here is shown by its name."""
+_WORDS: tuple[tuple[enum.IntEnum, str], ...] = (
+    (CompletionCode.meaninglessRatio, "the amount of the purchase is zero"),
+    (CompletionCode.orderRejected, "the merchant cannot process the order"),
+    (CompletionCode.orderReceived, "the order was received; nothing more to report yet"),
+    (CompletionCode.orderNotReceived, "the merchant knows of no such order"),
+    (CompletionCode.authorizationPerformed, "the payment was presented for authorisation"),
+    (CompletionCode.capturePerformed, "the payment was captured"),
+    (CompletionCode.creditPerformed, "money was given back"),
+    (AuthCode.approved, "approved"),
+    (AuthCode.declined, "the issuer declined"),
+    (AuthCode.noReply, "the issuer did not answer"),
+    (AuthCode.callIssuer, "the issuer wants to be called"),
+    (AuthCode.amountError, "the amount is not acceptable"),
+    (AuthCode.expiredCard, "the card has expired"),
+    (AuthCode.invalidTransaction, "not allowed for this card or merchant"),
+    (AuthCode.piPreviouslyUsed, "this payment instruction was authorised before"),
+    (AuthCode.piAuthMismatch, "order and payment instruction do not belong together"),
+    (AuthCode.cardMerchBrandMismatch, "card and merchant are of different brands"),
+    (CapCode.success, "captured"),
+    (CapCode.duplicateRequest, "captured before"),
+    (CapCode.invalidCapToken, "the capture token does not fit"),
+    (CapCode.amountError, "more than was authorised"),
+    (AuthRevCode.approved, "reversed"),
+    (AuthRevCode.invalidAmount, "not less than was authorised, or less than was captured"),
+    (CapRevOrCredCode.success, "done"),
+    (CapRevOrCredCode.originalNotFound, "there is no such capture or credit"),
+    (CapRevOrCredCode.originalProcessed, "its batch is closed: too late to take it back"),
+    (CapRevOrCredCode.amountError, "more than was captured"),
+    (BAStatus.success, "done"),
+    (BAStatus.totalsOutOfBalance, "merchant and gateway add up to different totals"),
+)
+
+TEXT: dict[tuple[type[enum.IntEnum], int], str] = {(type(code), int(code)): words for code, words in _WORDS}
+"""What to tell people, by list and number (codes of different lists are equal as integers); a code that is missing
+here is shown by its name."""
 
 
 def text(code: enum.IntEnum) -> str:
     """The code in words."""
-    return TEXT.get(code, code.name)
+    return TEXT.get((type(code), int(code)), code.name)

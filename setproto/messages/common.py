@@ -20,11 +20,12 @@ REVISION: Final = 0
 SW_IDENT: Final = "setproto 0.1"
 
 XID_SIZE: Final = 20
+RRPID_SIZE: Final = 20
 NONCE_SIZE: Final = 32
 
 LocalID = Annotated[bytes, Size(min=1, max=20)]
 XID = Annotated[bytes, Size.exact(XID_SIZE)]
-RRPID = Annotated[bytes, Size.exact(20)]
+RRPID = Annotated[bytes, Size.exact(RRPID_SIZE)]
 Challenge = Annotated[bytes, Size.exact(20)]
 Nonce = Annotated[bytes, Size.exact(NONCE_SIZE)]
 Digest = Annotated[bytes, Size.exact(32)]
@@ -158,7 +159,7 @@ class Recurring:
 
     def __post_init__(self) -> None:
         if not 1 <= self.recurring_frequency <= 366:
-            raise ValueError("a recurring payment is due every 1 to 366 days")
+            raise ValueError("a frequency is 1 to 366 days")
 
 
 @sequence

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cryptography.x509 import ObjectIdentifier
 
-from pki.der import Default, Implicit, Size, redacted, sequence
+from pki.der import Default, Implicit, Redacted, Size, sequence
 from setproto.amounts import CurrencyAmount
 from setproto.messages.codes import AcqCardCode, AuthCode, AuthRevCode, CapCode, CapRevOrCredCode
 from setproto.messages.common import (
@@ -27,7 +27,7 @@ from setproto.messages.common import (
     TransIDs,
     check_numbers,
 )
-from setproto.messages.purchase import PI
+from setproto.messages.purchase import PAN_FIELD, PI
 
 
 @sequence
@@ -147,12 +147,10 @@ class AuthTokenData:
 
 
 @sequence
-class PANToken:
-    """Account data without PANSecret, inside a token of the gateway.  Prints as a placeholder."""
+class PANToken(Redacted):
+    """Account data without PANSecret, inside a token of the gateway; the PAN padded as in PANData."""
 
-    __repr__ = redacted
-
-    pan: Annotated[str, Size(min=12, max=19)]
+    pan: Annotated[str, Size.exact(PAN_FIELD)]
     card_expiry: Annotated[str, Size.exact(6)]
     ex_nonce: Nonce
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from cryptography.x509 import ObjectIdentifier
 
-from pki.der import Implicit, Size, redacted, sequence
+from pki.der import Implicit, Redacted, Size, sequence
 from setproto.amounts import CurrencyAmount, Ratio
 from setproto.card import PAN, Card, CardExpiry, PANSecret
 from setproto.crypto.dual import Form
@@ -30,6 +30,9 @@ from setproto.messages.common import (
     TransIDs,
 )
 from setproto.messages.oids import ID_OI_DATA, ID_PI_DATA, ID_PI_SEALS, ID_PI_TBS
+
+PAN_FIELD: Final = 19
+"""Characters of a PAN on the wire: those of the longest (ISO/IEC 7812-1)."""
 
 PURCHASE: Final = Form(ID_PI_TBS, (ID_PI_DATA, ID_OI_DATA, ID_PI_SEALS))
 """The dual signature of a purchase: over the digests of PIData (HPIData), of OIData (HOIData), and of the sealed
@@ -109,10 +112,8 @@ class PIInputs:
 
 
 @sequence
-class AcqBackKeyData:
+class AcqBackKeyData(Redacted):
     """A key with which the acquirer can answer the cardholder through the merchant, unread."""
-
-    __repr__ = redacted
 
     acq_back_alg: ObjectIdentifier
     acq_back_key: Nonce
@@ -136,19 +137,27 @@ class PIHead:
 
 
 @sequence
-class PANData:
-    """The account data.  Sealed on its own to the gateway (PU-10); prints as a placeholder."""
+class PANData(Redacted):
+    """The account data.  Sealed on its own to the gateway (PU-10); prints as a placeholder.
 
-    __repr__ = redacted
+    The PAN is padded with blanks to 19 characters, so that the length of the sealed object does not tell how many
+    digits it has (PX-3).
+    """
 
-    pan: Annotated[str, Size(min=12, max=19)]
+    pan: Annotated[str, Size.exact(PAN_FIELD)]
     card_expiry: Annotated[str, Size.exact(6)]
     pan_secret: Nonce
     ex_nonce: Nonce
 
+    @classmethod
+    def of(cls, card: Card, pan_secret: PANSecret, ex_nonce: bytes) -> PANData:
+        """The account data of a card; ``ex_nonce``: 32 fresh random octets."""
+        pan = card.pan.reveal().ljust(PAN_FIELD)
+        return cls(pan=pan, card_expiry=card.expiry.reveal(), pan_secret=pan_secret.reveal(), ex_nonce=ex_nonce)
+
     def card(self, brand: str) -> Card:
         """The card, in types that redact themselves.  ValueError if PAN or expiry is not well-formed."""
-        return Card(brand, PAN(self.pan), CardExpiry(self.card_expiry))
+        return Card(brand, PAN(self.pan.rstrip(" ")), CardExpiry(self.card_expiry))
 
     def secret(self) -> PANSecret:
         """PANSecret, in a type that redacts itself."""
@@ -156,17 +165,15 @@ class PANData:
 
 
 @sequence
-class PIData:
+class PIData(Redacted):
     """What HPIData is the digest of: the whole payment instruction."""
-
-    __repr__ = redacted
 
     pi_head: PIHead
     pan_data: PANData
 
 
 @sequence
-class PIOILink:
+class PIOILink(Redacted):
     """The bulk part of a sealed PI: PIHead, the salt of PIData, and HOIData, the link to the order."""
 
     pi_head: PIHead

@@ -28,8 +28,10 @@ from setproto.crypto.digests import digest
 from setproto.errors import DecodingFailure, ErrorCode, MessageTooBig, ProtocolError
 from setproto.messages.common import (
     REVISION,
+    RRPID_SIZE,
     SW_IDENT,
     VERSION,
+    XID_SIZE,
     Extension,
     PartyID,
     TransIDs,
@@ -41,14 +43,6 @@ MAX_MESSAGE: Final = 256 * 1024
 """Octets of a whole message: room for ML-DSA chains of five certificates, three times over."""
 MAX_AGE: Final = timedelta(minutes=15)
 """How far a message's date may lie from the receiver's clock, either way: local policy (SET fixes none)."""
-MAX_IDENTIFIER: Final = 20
-"""Octets of XID, RRPID and the local identifiers (set-protocol.md §2.1)."""
-
-
-def _check_identifiers(*identifiers: bytes | None) -> None:
-    """An Error repeats the header that it is about, twice: it must not become larger than anybody reads."""
-    if any(identifier is not None and not 1 <= len(identifier) <= MAX_IDENTIFIER for identifier in identifiers):
-        raise ValueError(f"an identifier has 1 to {MAX_IDENTIFIER} octets")
 
 
 @sequence
@@ -60,7 +54,10 @@ class MessageIDs:
     xid: Annotated[bytes | None, Implicit(2)] = None
 
     def __post_init__(self) -> None:
-        _check_identifiers(self.lid_c, self.lid_m, self.xid)
+        if any(lid is not None and not 1 <= len(lid) <= 20 for lid in (self.lid_c, self.lid_m)):
+            raise ValueError("a local identifier has 1 to 20 octets")
+        if self.xid is not None and len(self.xid) != XID_SIZE:
+            raise ValueError(f"an XID has {XID_SIZE} octets")
 
     @classmethod
     def of(cls, trans_ids: TransIDs | None) -> MessageIDs:
@@ -83,7 +80,8 @@ class MessageHeader:
     sw_ident: Annotated[str, Size(min=1, max=256)]
 
     def __post_init__(self) -> None:
-        _check_identifiers(self.rrpid)
+        if self.rrpid is not None and len(self.rrpid) != RRPID_SIZE:
+            raise ValueError(f"an RRPID has {RRPID_SIZE} octets")
 
 
 @sequence
@@ -143,6 +141,13 @@ def _tag_number(tag: bytes) -> int | None:
     return number
 
 
+def _first_integer(content: bytes) -> int:
+    """The INTEGER that a header begins with.  ProtocolError (badMessageHeader) if it does not."""
+    if len(content) < 2 or content[0] != 0x02 or not 1 <= content[1] <= 8 or len(content) < 2 + content[1]:
+        raise ProtocolError("no version", code=ErrorCode.badMessageHeader)
+    return int.from_bytes(content[2 : 2 + content[1]], "big", signed=True)
+
+
 def unwrap(data: bytes, now: datetime) -> Wire:
     """Steps 1 to 6 of §4.1, and the first half of 7: is it a message of this protocol at all?
 
@@ -157,12 +162,10 @@ def unwrap(data: bytes, now: datetime) -> Wire:
         raise DecodingFailure(str(failure)) from None
     inside = bytes(wrapper.header.data)
     # The version is the first element of every version's header: read it before assuming the rest.
-    if inside[:2] != b"\x02\x01" or len(inside) < 3:
-        raise ProtocolError("no version", code=ErrorCode.badMessageHeader)
-    if inside[2] != VERSION:
-        too_old = inside[2] < VERSION
-        code = ErrorCode.versionTooOld if too_old else ErrorCode.versionTooNew
-        raise ProtocolError(f"version {inside[2]}, this is version {VERSION}", code=code)
+    version = _first_integer(inside)
+    if version != VERSION:
+        code = ErrorCode.versionTooOld if version < VERSION else ErrorCode.versionTooNew
+        raise ProtocolError(f"another version; this is version {VERSION}", code=code)
     header_der = as_received(wrapper.header)
     try:
         read = decode(MessageHeader, header_der)

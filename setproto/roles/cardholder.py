@@ -394,12 +394,7 @@ class Cardholder(Endpoint):
             install_recur_data=record.install_recur_data,
             acq_back_key_data=AcqBackKeyData(acq_back_alg=ACQ_BACK_ALG, acq_back_key=back_key),
         )
-        pan_data = PANData(
-            pan=self._card.card.pan.reveal(),
-            card_expiry=self._card.card.expiry.reveal(),
-            pan_secret=self._card.pan_secret.reveal(),
-            ex_nonce=self.random(32),
-        )
+        pan_data = PANData.of(self._card.card, self._card.pan_secret, self.random(32))
         order = Part(ID_OI_DATA, encode(oi_data), self.random(32))
         payment = Part(ID_PI_DATA, encode(PIData(pi_head=pi_head, pan_data=pan_data)), self.random(32))
 

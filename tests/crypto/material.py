@@ -74,7 +74,7 @@ def make_certificate(
 
 @dataclass(frozen=True)
 class Trusted:
-    """What ``certify`` returns here: the least that ``verify`` needs."""
+    """A certificate that somebody trusts: the least that ``verify`` and ``Recipient`` need."""
 
     der: bytes
     suite: str
@@ -97,7 +97,7 @@ class Party:
 
     @cached_property
     def recipient(self) -> Recipient:
-        return Recipient(self.exchange_key.public_key(), self.exchange_certificate, self.suite)
+        return Recipient(self.trusted_exchange)
 
     @cached_property
     def recipient_key(self) -> RecipientKey:
@@ -106,6 +106,10 @@ class Party:
     @property
     def trusted(self) -> Trusted:
         return Trusted(self.certificate, self.suite, self.signing_key.public_key())
+
+    @property
+    def trusted_exchange(self) -> Trusted:
+        return Trusted(self.exchange_certificate, self.suite, self.exchange_key.public_key())
 
     def certify(self, certificate: bytes, others: Sequence[bytes]) -> Trusted:
         """The trust decision: this party's certificate and no other."""

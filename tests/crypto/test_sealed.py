@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -14,10 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_wrap
 
-from pki.der import tlv
+from pki import UnknownSuiteError
+from pki.der import MAX_SIZE, tlv
 from setproto.crypto.cms import ID_DATA, Opened, Recipient, RecipientKey, SecretKey, seal, unseal
 from setproto.crypto.recipients import KEY_MANAGEMENT, KeyManagement, NotForThisKey, SharedKey
-from setproto.errors import DecryptionFailure, ErrorCode, SetError, UnknownSuite
+from setproto.errors import DecryptionFailure, ErrorCode, UsageError
 from tests.crypto import material
 from tests.crypto.material import ORDER, PAYMENT, Party, party
 
@@ -41,11 +43,11 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 def seal_for(kind: str, content: bytes = b"PAN", context: bytes = CONTEXT) -> bytes:
-    return seal(content, ends(kind)[0], content_type=PAYMENT, context=context)
+    return seal(content, ends(kind)[0], context=context)
 
 
 def open_as(kind: str, data: bytes, context: bytes = CONTEXT) -> Opened:
-    return unseal(data, ends(kind)[1], content_type=PAYMENT, context=context)
+    return unseal(data, ends(kind)[1], context=context)
 
 
 def signature_of(error: BaseException) -> tuple[object, ...]:
@@ -72,7 +74,7 @@ def fails(attempt: Callable[[], object]) -> tuple[object, ...]:
 @pytest.mark.parametrize("context", [b"", b"C", bytes(200)], ids=["no context", "short context", "long context"])
 def test_sealed_content_comes_back(kind: str, content: bytes, context: bytes) -> None:
     opened = open_as(kind, seal_for(kind, content, context), context)
-    assert opened == Opened(content, PAYMENT)
+    assert opened == Opened(content)
 
 
 def test_nothing_of_the_content_shows(kind: str) -> None:
@@ -104,8 +106,8 @@ def test_every_object_has_its_own_content_key_and_nonce(kind: str) -> None:
 
 def test_a_shared_key_can_be_used_by_either_end() -> None:
     same = SecretKey(bytes(range(32)), b"EK-1")
-    data = seal(b"x", SECRET, content_type=PAYMENT, context=CONTEXT)
-    assert unseal(data, same, content_type=PAYMENT, context=CONTEXT).content == b"x"
+    data = seal(b"x", SECRET, context=CONTEXT)
+    assert unseal(data, same, context=CONTEXT).content == b"x"
 
 
 # --- what does not --------------------------------------------------------------------------------
@@ -113,10 +115,14 @@ def test_a_shared_key_can_be_used_by_either_end() -> None:
 
 def test_another_key_does_not_open(kind: str) -> None:
     data = seal_for(kind)
-    fails(lambda: unseal(data, ends(kind, 1)[1], content_type=PAYMENT, context=CONTEXT))
+    fails(lambda: unseal(data, ends(kind, 1)[1], context=CONTEXT))
 
 
-@pytest.mark.parametrize("context", [b"", b"C to P, XID 8", b"C to Q, XID 7", CONTEXT + b"\0", CONTEXT[:-1]])
+@pytest.mark.parametrize(
+    "context",
+    [b"", b"C to P, XID 8", b"C to Q, XID 7", CONTEXT + b"\0", CONTEXT[:-1]],
+    ids=["none", "another transaction", "another reader", "longer", "shorter"],
+)
 def test_another_context_does_not_open(kind: str, context: bytes) -> None:
     fails(lambda: open_as(kind, seal_for(kind), context))
     fails(lambda: open_as(kind, seal_for(kind, context=context)))
@@ -139,16 +145,41 @@ def test_the_context_carried_beside_the_key_is_checked_too(kind: str) -> None:
     fails(lambda: open_as(kind, data.replace(CONTEXT, CONTEXT[:-1] + b"8")))
 
 
-def test_another_content_type_does_not_open(kind: str) -> None:
-    fails(lambda: unseal(seal_for(kind), ends(kind)[1], content_type=ORDER, context=CONTEXT))
+CONTENT_TYPES = {
+    "signedData": "1.2.840.113549.1.7.2",
+    "envelopedData": "1.2.840.113549.1.7.3",
+    "data and one arc more": "1.2.840.113549.1.7.1.1",
+    "data and one arc less": "1.2.840.113549.1.7",
+    "authEnvelopedData": "1.2.840.113549.1.9.16.1.23",
+    "an order": ORDER.dotted_string,
+    "a payment": PAYMENT.dotted_string,
+}
+"""Everything but id-data: what is inside is said by the context, which cannot be changed, and by nothing else."""
 
 
-def test_another_content_type_does_not_open_even_if_written_into_the_object(kind: str) -> None:
-    """Without the key, a payment cannot be turned into an order."""
+@pytest.mark.prop("PX-6")
+@pytest.mark.parametrize("name", CONTENT_TYPES)
+def test_another_content_type_than_id_data_does_not_open(kind: str, name: str) -> None:
+    """… though everything else in the object is as it must be, …"""
+    fails(lambda: open_as(kind, forge(kind, content_type=CONTENT_TYPES[name])))
+
+
+@pytest.mark.prop("PX-6", "PX-10")
+@pytest.mark.parametrize("name", ["signedData", "envelopedData"])
+def test_the_content_type_cannot_be_changed_without_the_key(kind: str, name: str) -> None:
+    """… nor does it when someone without the key writes another type, of the same length, into a good object."""
     data = seal_for(kind)
-    assert data.count(material.oid(PAYMENT)) == 1
-    retyped = data.replace(material.oid(PAYMENT), material.oid(ORDER))
-    fails(lambda: unseal(retyped, ends(kind)[1], content_type=ORDER, context=CONTEXT))
+    assert data.count(material.oid(ID_DATA)) == 1
+    fails(lambda: open_as(kind, data.replace(material.oid(ID_DATA), material.oid(CONTENT_TYPES[name]))))
+    assert open_as(kind, data).content == b"PAN"
+
+
+def test_neither_side_can_ask_for_a_content_type(kind: str) -> None:
+    """It would be a claim that nothing authenticates."""
+    for attempt in (seal, unseal):
+        with pytest.raises(TypeError, match="content_type"):
+            attempt(b"PAN", ends(kind)[0], content_type=PAYMENT, context=CONTEXT)  # type: ignore[operator]
+    assert [field.name for field in dataclasses.fields(Opened)] == ["content"]
 
 
 @pytest.mark.parametrize("other", KINDS)
@@ -168,8 +199,8 @@ def test_the_recipient_is_named_by_key_identifier(kind: str) -> None:
             key.private_key.public_key(), party("p256").signing_key, ski=b"another name"
         )
         renamed = RecipientKey(key.private_key, certificate, key.suite)
-    data = seal(b"x", recipient, content_type=PAYMENT, context=CONTEXT)
-    fails(lambda: unseal(data, renamed, content_type=PAYMENT, context=CONTEXT))
+    data = seal(b"x", recipient, context=CONTEXT)
+    fails(lambda: unseal(data, renamed, context=CONTEXT))
 
 
 @pytest.mark.prop("PX-10")
@@ -237,9 +268,16 @@ def test_encodings_other_than_der_do_not_open(kind: str) -> None:
 
 
 def test_what_cannot_be_opened_is_not_sealed(kind: str) -> None:
-    """Whoever seals finds out, not whoever opens (who would not even learn why)."""
-    with pytest.raises((SetError, ValueError)):
-        seal_for(kind, bytes(1 << 20))
+    """Whoever seals finds out, not whoever opens (who would not even learn why): at the limit, to the octet."""
+    overhead = len(seal_for(kind, bytes(1 << 19))) - (1 << 19)
+    largest = seal_for(kind, bytes(MAX_SIZE - overhead))
+    assert len(largest) == MAX_SIZE
+    assert open_as(kind, largest).content == bytes(MAX_SIZE - overhead)
+    for size in (MAX_SIZE - overhead + 1, 1 << 20):
+        with pytest.raises(UsageError, match=f"nobody reads more than {MAX_SIZE}"):
+            seal_for(kind, bytes(size))
+    with pytest.raises(UsageError, match="nobody reads"):  # the context is part of the object, or part of its label
+        seal(b"x", party("p256").recipient, context=bytes(1 << 20))
 
 
 # --- all failures look alike ----------------------------------------------------------------------
@@ -257,10 +295,8 @@ def test_all_failures_look_alike() -> None:
             fails(lambda data=data, kind=kind: open_as(kind, data[:-1] + bytes([data[-1] ^ 1]))),  # type: ignore[misc]
             fails(lambda kind=kind: open_as(kind, b"")),  # type: ignore[misc]
             fails(lambda kind=kind: open_as(kind, bytes(2 << 20))),  # type: ignore[misc]
-            fails(lambda data=data, kind=kind: unseal(data, ends(kind)[1], content_type=ORDER, context=CONTEXT)),  # type: ignore[misc]
-            fails(
-                lambda data=data, kind=kind: unseal(data, ends(kind, 1)[1], content_type=PAYMENT, context=CONTEXT)  # type: ignore[misc]
-            ),
+            fails(lambda kind=kind: open_as(kind, forge(kind, content_type=ORDER.dotted_string))),  # type: ignore[misc]
+            fails(lambda data=data, kind=kind: unseal(data, ends(kind, 1)[1], context=CONTEXT)),  # type: ignore[misc]
         }
         for position in range(0, len(data), 11):
             changed = data[:position] + bytes([data[position] ^ 0x10]) + data[position + 1 :]
@@ -284,11 +320,11 @@ def test_whatever_a_key_raises_looks_alike(error: type[Exception]) -> None:
             raise error("what was wrong exactly")
 
     key = SecretKey(bytes(32), b"EK-1")
-    data = seal(b"x", key, content_type=PAYMENT, context=CONTEXT)
+    data = seal(b"x", key, context=CONTEXT)
     key.key_management = Complaining()
-    seen = fails(lambda: unseal(data, key, content_type=PAYMENT, context=CONTEXT))
+    seen = fails(lambda: unseal(data, key, context=CONTEXT))
     assert "what was wrong" not in repr(seen)
-    assert seen == fails(lambda: unseal(b"", key, content_type=PAYMENT, context=CONTEXT))
+    assert seen == fails(lambda: unseal(b"", key, context=CONTEXT))
 
 
 def test_the_error_takes_no_detail() -> None:
@@ -315,6 +351,7 @@ def forge(
     tag_size: int = 16,
     infos: int = 1,
     authenticated: bytes = b"",
+    content_type: str = "1.2.840.113549.1.7.1",
     wrap: KeyManagement | None = None,
 ) -> bytes:
     """A sealed object with any part replaced, otherwise good."""
@@ -328,7 +365,7 @@ def forge(
         tlv(0x31, info * infos),
         tlv(
             0x30,
-            material.oid(PAYMENT),
+            material.oid(content_type),
             tlv(0x30, material.oid(cipher), tlv(0x30, tlv(0x04, nonce), icv)),
             tlv(0x80, encrypted[:split]),
         ),
@@ -365,7 +402,27 @@ def test_the_builder_of_these_tests_makes_objects_that_open(kind: str) -> None:
         {"infos": 2},
         {"authenticated": tlv(0xA1, material.attribute("2.25.7", b"\x05\x00"))},
     ],
-    ids=lambda change: "-".join(f"{k} {v!r:.22}" for k, v in change.items()),
+    ids=[
+        "enveloped, not authenticated",
+        "version 2",
+        "AES-128 content key",
+        "AES-192 content key",
+        "nonce of 11 octets",
+        "nonce of 13 octets",
+        "nonce of 16 octets",
+        "tag said to have 12 octets",
+        "tag said to have 13 octets",
+        "length of the tag left out",
+        "AES-128-GCM",
+        "AES-256-CBC",
+        "tag of 17 octets",
+        "tag of 15 octets",
+        "tag cut to 12 octets",
+        "no tag",
+        "no recipient",
+        "two recipients",
+        "authenticated attributes",
+    ],
 )
 def test_an_object_outside_the_profile_does_not_open(kind: str, change: dict[str, Any]) -> None:
     fails(lambda: open_as(kind, forge(kind, **change)))
@@ -440,23 +497,31 @@ class EvenPoint(KeyManagement):
         raise AssertionError
 
 
-def test_the_point_of_an_ephemeral_key_has_one_encoding() -> None:
+@pytest.mark.prop("PX-10")
+@pytest.mark.parametrize("form", ["compressed", "hybrid", "with an octet more"])
+def test_the_point_of_an_ephemeral_key_has_one_encoding(form: str) -> None:
     """A compressed point is the same point, so the key would come out right: a second encoding of one object."""
 
-    class Compressed(KeyManagement):
+    class Another(KeyManagement):
         def wrap(self, content_key: bytes, public_key: Any, identifier: bytes, context: bytes) -> bytes:
             made = KEY_MANAGEMENT["p256"].wrap(content_key, public_key, identifier, context)
             start = made.index(bytes.fromhex("03420004"))
             point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), made[start + 3 : start + 3 + 65])
             short = point.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint)
-            originator = tlv(0xA0, tlv(0xA1, bytes.fromhex("300906072a8648ce3d0201"), tlv(0x03, b"\0", short)))
+            whole = point.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+            octets = {  # a hybrid point says the sign of y as well: 06 or 07 (X9.62 §4.3.6)
+                "compressed": short,
+                "hybrid": bytes([short[0] + 4]) + whole[1:],
+                "with an octet more": whole + b"\0",
+            }[form]
+            originator = tlv(0xA0, tlv(0xA1, bytes.fromhex("300906072a8648ce3d0201"), tlv(0x03, b"\0", octets)))
             rest = made[start + 0x44 :]
             return tlv(0xA1, b"\x02\x01\x03", originator, rest)
 
         def unwrap(self, recipient_info: bytes, private_key: Any, identifier: bytes, context: bytes) -> bytes:
             raise AssertionError
 
-    fails(lambda: open_as("p256", forge("p256", wrap=Compressed())))
+    fails(lambda: open_as("p256", forge("p256", wrap=Another())))
 
 
 def test_the_u_coordinate_of_an_x25519_key_has_one_encoding() -> None:
@@ -488,7 +553,11 @@ def test_a_key_agreement_has_one_recipient() -> None:
     fails(lambda: open_as("p256", forge("p256", wrap=Twice())))
 
 
-@pytest.mark.parametrize("point", [bytes(65), b"\x04" + bytes(64), b"\x04" + bytes(63) + b"\x01", b"\0", b""])
+@pytest.mark.parametrize(
+    "point",
+    [bytes(65), b"\x04" + bytes(64), b"\x04" + bytes(63) + b"\x01", b"\0", b""],
+    ids=["zeros", "origin", "off the curve", "infinity", "empty"],
+)
 def test_a_point_off_the_curve_does_not_open(point: bytes) -> None:
     class Invalid(KeyManagement):
         def wrap(self, content_key: bytes, public_key: Any, identifier: bytes, context: bytes) -> bytes:
@@ -503,7 +572,9 @@ def test_a_point_off_the_curve_does_not_open(point: bytes) -> None:
     fails(lambda: open_as("p256", forge("p256", wrap=Invalid())))
 
 
-@pytest.mark.parametrize("u", [bytes(32), b"\x01" + bytes(31), b"\xec" + b"\xff" * 30 + b"\x7f"])
+@pytest.mark.parametrize(
+    "u", [bytes(32), b"\x01" + bytes(31), b"\xec" + b"\xff" * 30 + b"\x7f"], ids=["zero", "one", "minus one"]
+)
 def test_an_x25519_key_of_low_order_does_not_open(u: bytes) -> None:
     """The shared secret would be zero, known to everybody (RFC 7748 §6.1)."""
 
@@ -530,10 +601,12 @@ def test_a_private_key_needs_its_own_certificate(who: Party) -> None:
 
 
 def test_a_recipient_needs_a_suite_of_the_allow_list(alice: Party) -> None:
-    with pytest.raises(UnknownSuite):
-        Recipient(alice.exchange_key.public_key(), alice.exchange_certificate, "rsa1024")
-    with pytest.raises(UnknownSuite):
-        RecipientKey(alice.exchange_key, alice.exchange_certificate, "rsa1024")
+    for name in ("rsa1024", "", "P256", "p256 "):
+        with pytest.raises(UnknownSuiteError):
+            Recipient(dataclasses.replace(alice.trusted_exchange, suite=name))
+        with pytest.raises(UnknownSuiteError):
+            RecipientKey(alice.exchange_key, alice.exchange_certificate, name)
+    assert issubclass(UnknownSuiteError, ValueError)
 
 
 @pytest.mark.parametrize("size", [0, 16, 31, 33])
@@ -554,11 +627,11 @@ def test_repr_shows_nothing_secret(kind: str) -> None:
     expected = f"<SecretKey {name}>" if kind == "secret" else f"<RecipientKey {kind} {name}>"
     assert repr(key) == str(key) == f"{key}" == expected
     assert "PAN" not in repr(open_as(kind, seal_for(kind)))
-    assert repr(Opened(b"PAN", PAYMENT)) == f"<Opened {PAYMENT.dotted_string}, 3 octets>"
+    assert repr(Opened(b"PAN")) == "Opened()"
     if isinstance(key, SecretKey):
         assert key.private_key.hex() not in repr(recipient)
 
 
-def test_id_data_is_a_content_type_like_any_other(kind: str) -> None:
-    data = seal(b"x", ends(kind)[0], content_type=ID_DATA, context=CONTEXT)
-    assert unseal(data, ends(kind)[1], content_type=ID_DATA, context=CONTEXT).content == b"x"
+def test_the_content_type_in_every_object_is_id_data(kind: str) -> None:
+    enveloped = cms.ContentInfo.load(seal_for(kind))["content"]
+    assert enveloped["auth_encrypted_content_info"]["content_type"].dotted == "1.2.840.113549.1.7.1"

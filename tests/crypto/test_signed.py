@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import hashlib
 import tracemalloc
 from collections.abc import Sequence
 
 import pytest
+from asn1crypto import cms
 from cryptography import x509
 
 from pki import subject_key_identifier
-from pki.der import tlv
+from pki.der import MAX_SIZE, tlv
 from setproto.crypto.cms import ID_DATA, Signer, Verified, verify
-from setproto.crypto.signed import MAX_CERTIFICATES
+from setproto.crypto.signed import MAX_CERTIFICATES, SignedData
 from setproto.crypto.suites import deterministic, suite
 from setproto.errors import (
     CertificateRefused,
     DecodingFailure,
     ErrorCode,
     ProtocolError,
-    SetError,
     SignatureFailure,
     UnknownSuite,
+    UsageError,
 )
 from tests.crypto import material
 from tests.crypto.material import ORDER, PAYMENT, Party, Trusted, attribute, forge, party, trust_anything
@@ -102,14 +104,41 @@ def test_both_spellings_of_the_hash_in_pss_parameters_are_accepted() -> None:
 
 
 @pytest.mark.prop("PX-10")
-def test_protected_algorithms_are_those_of_the_signer_info() -> None:
+@pytest.mark.parametrize("written", [0, 1], ids=["NULL written", "NULL left out"])
+@pytest.mark.parametrize("protected", [0, 1], ids=["NULL protected", "NULL not protected"])
+def test_protected_algorithms_are_those_of_the_signer_info(written: int, protected: int) -> None:
     """RFC 6211 §3: what CMSAlgorithmProtection signs is compared with what is written beside the signature.
 
     Otherwise anyone could rewrite the one spelling into the other, and have a second object of the same signature.
     """
     who = party("rsa3072")
-    with pytest.raises(ProtocolError):
-        check(forge(who, b"x", ORDER, signature_algorithm=suite("rsa3072").signature_algorithms[1]), who)
+    first, second = spellings = suite("rsa3072").signature_algorithms
+    assert first != second
+    values = material.good_attributes(who, b"x", ORDER)
+    values[material.ID_ALGORITHM_PROTECTION] = tlv(
+        0x30, suite("rsa3072").digest_algorithm, b"\xa1" + spellings[protected][1:]
+    )
+    attributes = [attribute(k, v) for k, v in values.items()]
+    data = forge(who, b"x", ORDER, attributes=attributes, signature_algorithm=spellings[written])
+    if written == protected:
+        assert check(data, who).content == b"x"
+    else:
+        with pytest.raises(SignatureFailure, match=r"1\.2\.840\.113549\.1\.9\.52 does not match"):
+            check(data, who)
+
+
+@pytest.mark.prop("PX-10")
+def test_the_spelling_of_an_algorithm_cannot_be_changed_without_the_key() -> None:
+    who = party("rsa3072")
+    written, other = suite("rsa3072").signature_algorithms
+    data = who.signer.sign(b"x", ORDER)
+    (signer_info,) = cms.ContentInfo.load(data)["content"]["signer_infos"]
+    assert signer_info["signature_algorithm"].dump() == written
+    attributes = tlv(0xA0, signer_info["signed_attrs"].contents)
+    signature = signer_info["signature"].native
+    assert by_hand(who, b"x", attributes, signature) == data
+    with pytest.raises(SignatureFailure, match=r"1\.2\.840\.113549\.1\.9\.52 does not match"):
+        check(by_hand(who, b"x", attributes, signature, signature_algorithm=other), who)
 
 
 def test_the_builder_of_these_tests_makes_what_the_library_makes() -> None:
@@ -136,8 +165,16 @@ def test_repr_names_the_suite_and_the_key_and_nothing_else(who: Party) -> None:
 
 
 def test_repr_of_verified_content_does_not_show_it(alice: Party) -> None:
-    verified = check(alice.signer.sign(b"PAN 4000000000000002", ORDER), alice)
-    assert "4000000000000002" not in repr(verified)
+    content = b"PAN 4000000000000002"
+    for data, given in (
+        (alice.signer.sign(content, ORDER), None),
+        (alice.signer.sign(content, ORDER, detached=True), content),
+    ):
+        verified = check(data, alice, content=given)
+        assert verified.content == content
+        for shown in (repr(verified), str(verified), f"{verified}", repr([verified])):
+            assert "4000000000000002" not in shown
+            assert "content_type" in shown
 
 
 # --- the content and its type ---------------------------------------------------------------------
@@ -169,7 +206,7 @@ def test_detached_content_must_be_given(who: Party) -> None:
         check(who.signer.sign(b"x", ORDER, detached=True), who)
 
 
-@pytest.mark.parametrize("wrong", [b"", b"two apples", b"one apple\0"])
+@pytest.mark.parametrize("wrong", [b"", b"two apples", b"one apple\0"], ids=["empty", "other", "longer"])
 def test_wrong_detached_content_is_refused(who: Party, wrong: bytes) -> None:
     data = who.signer.sign(b"one apple", ORDER, detached=True)
     with pytest.raises(SignatureFailure):
@@ -273,14 +310,14 @@ def test_a_certificate_of_an_unknown_version_ends_in_an_error_of_this_library(al
     v3 = bytes.fromhex("a003020102")
     assert mallory.certificate.count(v3) == 1
     odd = mallory.certificate.replace(v3, bytes.fromhex("a003020104"))
-    with pytest.raises(SetError):
+    with pytest.raises(CertificateRefused):
         check(forge(alice, b"x", ORDER, certificates=[alice.certificate, odd]), alice)
 
 
 def test_a_certificate_with_an_unsupported_name_ends_in_an_error_of_this_library(alice: Party) -> None:
     x400 = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), bytes.fromhex("3004a3023000"))
     odd = material.make_certificate(alice.signing_key.public_key(), alice.signing_key, ski=b"y" * 20, extensions=[x400])
-    with pytest.raises(SetError):
+    with pytest.raises(CertificateRefused):
         check(forge(alice, b"x", ORDER, certificates=[alice.certificate, odd]), alice)
 
 
@@ -415,7 +452,9 @@ def test_a_signature_is_over_the_attributes_with_the_tag_of_a_set(who: Party) ->
         check(by_hand(who, b"x", tlv(0xA0, octets), other), who)
 
 
-def by_hand(who: Party, content: bytes, signed_attributes: bytes, signature: bytes) -> bytes:
+def by_hand(
+    who: Party, content: bytes, signed_attributes: bytes, signature: bytes, *, signature_algorithm: bytes | None = None
+) -> bytes:
     """A SignedData object around a signature made elsewhere."""
     chosen = suite(who.suite)
     signer_info = tlv(
@@ -424,7 +463,7 @@ def by_hand(who: Party, content: bytes, signed_attributes: bytes, signature: byt
         tlv(0x80, subject_key_identifier(who.certificate)),
         chosen.digest_algorithm,
         signed_attributes,
-        chosen.signature_algorithms[0],
+        signature_algorithm or chosen.signature_algorithms[0],
         tlv(0x04, signature),
     )
     signed_data = tlv(
@@ -487,8 +526,12 @@ def test_an_object_outside_the_profile_is_refused(alice: Party, change: dict[str
 
 def test_revocation_lists_are_not_part_of_the_profile(alice: Party) -> None:
     """Nothing signs them and nothing reads them, so whoever passes the object on could add what it likes."""
-    with pytest.raises(ProtocolError):
-        check(forge(alice, b"x", ORDER, crls=tlv(0xA1, tlv(0x30, b"anything"))), alice)
+    for crls in (tlv(0xA1), tlv(0xA1, tlv(0x30)), tlv(0xA1, tlv(0x30, b"anything")), tlv(0xA1, tlv(0xA1, tlv(0x30)))):
+        with pytest.raises(DecodingFailure):
+            check(forge(alice, b"x", ORDER, crls=crls), alice)
+    assert [field.name for field in dataclasses.fields(SignedData)] == [
+        *("version", "digest_algorithms", "encap_content_info", "certificates", "signer_infos")
+    ]
 
 
 def test_certificates_out_of_order_are_refused(alice: Party, mallory: Party) -> None:
@@ -525,7 +568,16 @@ def test_the_number_of_certificates_is_limited(alice: Party) -> None:
         key = alice.signing_key
         return [material.make_certificate(key.public_key(), key, ski=bytes([n]) * 20) for n in range(count)]
 
-    assert check(alice.signer.sign(b"x", ORDER, certificates=others(MAX_CERTIFICATES - 1)), alice).content == b"x"
+    assert MAX_CERTIFICATES == 16
+    for count in (0, 1, MAX_CERTIFICATES - 1):
+        verified = check(alice.signer.sign(b"x", ORDER, certificates=others(count)), alice)
+        assert (verified.content, len(verified.certificates)) == (b"x", count + 1)
+    # Each counts once, however often it is given, and the signer's own as well.
+    fifteen = others(MAX_CERTIFICATES - 1)
+    assert len(check(alice.signer.sign(b"x", ORDER, certificates=[*fifteen, *fifteen]), alice).certificates) == 16
+    for count in (MAX_CERTIFICATES, MAX_CERTIFICATES + 1, 100):
+        with pytest.raises(UsageError, match="at most 16 certificates"):
+            alice.signer.sign(b"x", ORDER, certificates=others(count), detached=count == 100)
     with pytest.raises(DecodingFailure, match="1 to 16"):
         check(forge(alice, b"x", ORDER, certificates=[alice.certificate, *others(MAX_CERTIFICATES)]), alice)
 
@@ -549,7 +601,7 @@ def test_refused_objects_are_not_remembered(alice: Party) -> None:
     assert after - before < 1_000_000
 
 
-@pytest.mark.parametrize("trailing", [b"\0", b"\x30\x00", b"x" * 100])
+@pytest.mark.parametrize("trailing", [b"\0", b"\x30\x00", b"x" * 100], ids=["zero", "empty SEQUENCE", "text"])
 def test_trailing_octets_are_refused(who: Party, trailing: bytes) -> None:
     with pytest.raises(DecodingFailure):
         check(who.signer.sign(b"x", ORDER) + trailing, who)
@@ -583,9 +635,26 @@ def test_an_object_over_the_limit_is_refused_unread(alice: Party) -> None:
 
 
 def test_what_cannot_be_verified_is_not_signed(alice: Party) -> None:
-    """Whoever signs finds out, not whoever receives: content over the limit, and too many certificates."""
-    with pytest.raises((SetError, ValueError)):
-        alice.signer.sign(bytes(1 << 20), ORDER)
+    """Whoever signs finds out, not whoever receives: content over the limit, and certificates over it."""
+    for content in (bytes(1 << 20), bytes((1 << 20) - 100)):
+        with pytest.raises(UsageError, match=f"nobody reads more than {MAX_SIZE}"):
+            alice.signer.sign(content, ORDER)
+    with pytest.raises(UsageError, match="nobody reads"):
+        alice.signer.sign(b"x", ORDER, certificates=[tlv(0x30, bytes(1 << 20))])
+    # Content that is not enclosed does not count.
+    data = alice.signer.sign(bytes(1 << 20), ORDER, detached=True)
+    assert check(data, alice, content=bytes(1 << 20)).content == bytes(1 << 20)
+
+
+@pytest.mark.parametrize("name", ["rsa3072", "ed25519", "mldsa65"])  # whose signatures have one length
+def test_an_object_of_the_largest_size_is_signed_and_verified(name: str) -> None:
+    who = party(name)
+    size = MAX_SIZE - (len(who.signer.sign(bytes(1 << 19), ORDER)) - (1 << 19))
+    largest = who.signer.sign(bytes(size), ORDER)
+    assert len(largest) == MAX_SIZE
+    assert check(largest, who).content == bytes(size)
+    with pytest.raises(UsageError, match=f"{MAX_SIZE + 1} octets"):
+        who.signer.sign(bytes(size + 1), ORDER)
 
 
 @pytest.mark.prop("PX-10")

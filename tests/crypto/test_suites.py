@@ -15,7 +15,11 @@ def test_there_are_exactly_four_suites() -> None:
     assert [SUITES[name].name for name in SUITES] == list(SUITES)
 
 
-@pytest.mark.parametrize("name", ["", "P256", "p256 ", "rsa2048", "sha1", "des", "p384", "p256\0"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "P256", "p256 ", "rsa2048", "sha1", "des", "p384", "p256\0"],
+    ids=["empty", "P256", "p256 and a space", "rsa2048", "sha1", "des", "p384", "p256 and NUL"],
+)
 def test_an_unknown_suite_is_refused_and_never_replaced_by_a_default(name: str) -> None:
     with pytest.raises(UnknownSuite) as caught:
         suite(name)

@@ -1,0 +1,1 @@
+"""What an unreliable or hostile wire does to a purchase."""

@@ -20,7 +20,7 @@ from setproto.crypto.cms import ID_DATA, SecretKey, Signer, seal, unseal, verify
 from setproto.crypto.recipients import SharedKey
 from setproto.crypto.suites import suite
 from setproto.errors import DecryptionFailure, ProtocolError
-from tests.crypto.material import ORDER, SUITES, Party, make_certificate, party
+from tests.crypto.material import ORDER, SUITES, Party, make_certificate, oid, party
 
 OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="no openssl command")
@@ -204,7 +204,7 @@ def test_openssl_refuses_our_object_with_one_octet_changed(openssl: OpenSSL, nam
 @pytest.mark.parametrize("context", [b"", CONTEXT], ids=["no context", "context"])
 def test_openssl_opens_what_we_seal(openssl: OpenSSL, name: str, context: bytes) -> None:
     who = party(name)
-    data = seal(CONTENT, who.recipient, content_type=ORDER, context=context)
+    data = seal(CONTENT, who.recipient, context=context)
     assert openssl.decrypt(who, data) == CONTENT
     for position in (len(data) - 1, len(data) - 20, data.rindex(CONTEXT) if context else -1):
         changed = bytearray(data)
@@ -215,7 +215,7 @@ def test_openssl_opens_what_we_seal(openssl: OpenSSL, name: str, context: bytes)
 
 def test_openssl_opens_what_we_seal_under_a_shared_key(openssl: OpenSSL) -> None:
     key = SecretKey(bytes(range(32)), b"EK-1")
-    openssl.write("in.der", seal(CONTENT, key, content_type=ORDER, context=CONTEXT))
+    openssl.write("in.der", seal(CONTENT, key, context=CONTEXT))
 
     def decrypt(derived: bytes, identifier: bytes) -> subprocess.CompletedProcess[bytes]:
         return openssl.run(
@@ -260,10 +260,28 @@ def test_we_open_what_openssl_seals(openssl: OpenSSL, name: str) -> None:
     who = party(name)
     data = openssl.encrypt(who, "-aes-256-gcm", "-keyid", *KEY_OPTIONS[name])
     context = OPENSSL_CONTEXT[name]
-    assert unseal(data, who.recipient_key, content_type=ID_DATA, context=context).content == CONTENT
-    for wrong in ({"context": context + b"x"}, {"content_type": ORDER}):
+    assert unseal(data, who.recipient_key, context=context).content == CONTENT
+    with pytest.raises(DecryptionFailure):
+        unseal(data, who.recipient_key, context=context + b"x")
+
+
+@pytest.mark.parametrize("name", CLASSIC)
+@pytest.mark.parametrize("content_type", ["1.2.840.113549.1.7.2", "1.2.840.113549.1.7.3"], ids=["signed", "enveloped"])
+def test_we_refuse_a_content_type_that_anybody_could_have_written(
+    openssl: OpenSSL, name: str, content_type: str
+) -> None:
+    """The command opens such an object: AES-GCM authenticates the content here, and not what it is said to be."""
+    who = party(name)
+    for data, context in (
+        (openssl.encrypt(who, "-aes-256-gcm", "-keyid", *KEY_OPTIONS[name]), OPENSSL_CONTEXT[name]),
+        (seal(CONTENT, who.recipient, context=CONTEXT), CONTEXT),
+    ):
+        assert data.count(oid(ID_DATA)) == 1
+        retyped = data.replace(oid(ID_DATA), oid(content_type))
+        assert openssl.decrypt(who, retyped) == CONTENT
+        assert unseal(data, who.recipient_key, context=context).content == CONTENT
         with pytest.raises(DecryptionFailure):
-            unseal(data, who.recipient_key, **{"content_type": ID_DATA, "context": context, **wrong})  # type: ignore[arg-type]
+            unseal(retyped, who.recipient_key, context=context)
 
 
 # --- openssl → ours: what is outside the profile ---------------------------------------------------
@@ -347,7 +365,7 @@ def test_we_refuse_sealed_objects_outside_our_profile(openssl: OpenSSL, name: st
     data = openssl.encrypt(who, *options)
     assert openssl.decrypt(who, data) == CONTENT, "a good object, only not of our profile"
     with pytest.raises(DecryptionFailure):
-        unseal(data, who.recipient_key, content_type=ID_DATA, context=OPENSSL_CONTEXT[name])
+        unseal(data, who.recipient_key, context=OPENSSL_CONTEXT[name])
 
 
 # --- the suites that an OpenSSL may or may not know ------------------------------------------------
@@ -391,7 +409,7 @@ def test_newer_signatures_as_far_as_openssl_knows_them(openssl: OpenSSL, name: s
 @pytest.mark.parametrize("name", ["ed25519", "mldsa65"])
 def test_newer_recipients_as_far_as_openssl_knows_them(openssl: OpenSSL, name: str) -> None:
     who = party(name)
-    data = seal(CONTENT, who.recipient, content_type=ORDER, context=CONTEXT)
+    data = seal(CONTENT, who.recipient, context=CONTEXT)
     if can_seal(openssl, who):
         assert openssl.decrypt(who, data) == CONTENT
     else:

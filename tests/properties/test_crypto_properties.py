@@ -24,11 +24,11 @@ from pki.der import (
     tlv,
 )
 from setproto.crypto import recipients, sealed, signed
-from setproto.crypto.cms import SecretKey, seal, unseal, verify
+from setproto.crypto.cms import Opened, SecretKey, seal, unseal, verify
 from setproto.crypto.digests import derive_key, digest, mac
 from setproto.crypto.dual import Form, Part
 from setproto.errors import DecryptionFailure, ProtocolError, SignatureFailure
-from tests.crypto.material import ORDER, PAYMENT, SUITES, party
+from tests.crypto.material import ORDER, SUITES, party
 
 quick = settings()
 few = settings(max_examples=max(10, quick.max_examples * 3 // 10))
@@ -96,27 +96,27 @@ def test_splices_into_a_signed_object_never_yield_other_content(
 @given(name=suites, content=contents, context=contexts)
 def test_what_is_sealed_opens(name: str, content: bytes, context: bytes) -> None:
     who = party(name)
-    data = seal(content, who.recipient, content_type=ORDER, context=context)
-    opened = unseal(data, who.recipient_key, content_type=ORDER, context=context)
-    assert (opened.content, opened.content_type) == (content, ORDER)
+    data = seal(content, who.recipient, context=context)
+    opened = unseal(data, who.recipient_key, context=context)
+    assert opened == Opened(content)
 
 
 @quick
 @given(key=st.binary(min_size=32, max_size=32), identifier=contexts, content=contents, context=contexts)
 def test_what_is_sealed_under_a_shared_key_opens(key: bytes, identifier: bytes, content: bytes, context: bytes) -> None:
-    data = seal(content, SecretKey(key, identifier), content_type=ORDER, context=context)
-    assert unseal(data, SecretKey(key, identifier), content_type=ORDER, context=context).content == content
+    data = seal(content, SecretKey(key, identifier), context=context)
+    assert unseal(data, SecretKey(key, identifier), context=context).content == content
 
 
 @few
 @given(name=suites, made=contexts, asked=contexts)
 def test_a_sealed_object_opens_in_its_own_context_only(name: str, made: bytes, asked: bytes) -> None:
     who = party(name)
-    data = seal(b"PAN", who.recipient, content_type=ORDER, context=made)
+    data = seal(b"PAN", who.recipient, context=made)
     if made == asked:
         return
     with pytest.raises(DecryptionFailure):
-        unseal(data, who.recipient_key, content_type=ORDER, context=asked)
+        unseal(data, who.recipient_key, context=asked)
 
 
 @quick
@@ -124,10 +124,10 @@ def test_a_sealed_object_opens_in_its_own_context_only(name: str, made: bytes, a
 @pytest.mark.prop("PX-10")
 def test_damage_to_a_sealed_object_never_yields_other_content(name: str, place: int, damage: int) -> None:
     who = party(name)
-    changed = bytearray(seal(b"PAN", who.recipient, content_type=ORDER, context=b"C"))
+    changed = bytearray(seal(b"PAN", who.recipient, context=b"C"))
     changed[place % len(changed)] ^= damage
     try:
-        opened = unseal(bytes(changed), who.recipient_key, content_type=ORDER, context=b"C")
+        opened = unseal(bytes(changed), who.recipient_key, context=b"C")
     except DecryptionFailure:
         return
     assert opened.content == b"PAN"
@@ -140,7 +140,7 @@ def test_junk_neither_verifies_nor_opens(junk: bytes) -> None:
     with pytest.raises(ProtocolError):
         verify(junk, content_type=ORDER, certify=who.certify)
     with pytest.raises(DecryptionFailure):
-        unseal(junk, who.recipient_key, content_type=ORDER, context=b"")
+        unseal(junk, who.recipient_key, context=b"")
 
 
 # --- digests and the dual signature ---------------------------------------------------------------
@@ -325,7 +325,7 @@ def test_damaged_objects_decode_to_themselves_or_fail(place: int, octet: int) ->
     who = party("p256")
     for cls, made in (
         (signed.ContentInfo, who.signer.sign(b"x", ORDER, certificates=[who.exchange_certificate])),
-        (sealed.SealedContentInfo, seal(b"x", who.recipient, content_type=PAYMENT, context=b"C")),
+        (sealed.SealedContentInfo, seal(b"x", who.recipient, context=b"C")),
     ):
         octets = bytearray(made)
         octets[place % len(octets)] = octet

@@ -34,7 +34,17 @@ from setproto.messages.payment import (
     PANToken,
     PaymentInstruction,
 )
-from setproto.messages.purchase import PI, PURCHASE, AcqBackKeyData, PANData, PIData, PIHead, PIOILink, PISeals
+from setproto.messages.purchase import (
+    PAN_FIELD,
+    PI,
+    PURCHASE,
+    AcqBackKeyData,
+    PANData,
+    PIData,
+    PIHead,
+    PIOILink,
+    PISeals,
+)
 from setproto.roles.endpoint import decoded, party_of, same_purchase, seals_part
 from setproto.roles.gateway.records import AuthorizationRecord, PurchaseRecord
 from setproto.roles.operations import live_sum
@@ -161,7 +171,7 @@ def auth_token(gateway: Gateway, record: PurchaseRecord, auth_rrpid: bytes, inst
         install_recur_data=record.install_recur_data,
     )
     account = PANToken(
-        pan=instruction.card.pan.reveal(),
+        pan=instruction.card.pan.reveal().ljust(PAN_FIELD),
         card_expiry=instruction.card.expiry.reveal(),
         ex_nonce=gateway.random(32),
     )
@@ -196,7 +206,7 @@ def from_token(gateway: Gateway, token: AuthToken, body: AuthReqData, record: Pu
         raise Refused(AuthCode.piPreviouslyUsed, "an old token")
     if body.auth_req_item.auth_req_payload.install_recur_data != record.install_recur_data:
         raise Refused(AuthCode.installRecurMismatch, "instalments or recurring payments differ")
-    card = Card(gateway.party.brand, PAN(pan.pan), CardExpiry(pan.card_expiry))
+    card = Card(gateway.party.brand, PAN(pan.pan.rstrip(" ")), CardExpiry(pan.card_expiry))
     return Instruction(card, data.trans_stain, data.hpi_data, data.purch_amt, data.generation)
 
 

@@ -1,0 +1,54 @@
+"""The ``setproto`` command: thin; what it shows is computed elsewhere.
+
+Exit status: 0 if all is well, 1 if a demonstration found something wrong, 2 for a request or a file that makes no
+sense.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Annotated
+
+import typer
+
+from setproto import __version__
+from setproto.cli.demo import demo
+from setproto.cli.inspect import inspect
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="setproto",
+    help="A payment protocol in the style of SET: the merchant never sees a card number.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    rich_markup_mode=None,
+)
+app.command()(demo)
+app.command()(inspect)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"setproto {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options that need no command."""
+
+
+def main() -> None:
+    """The entry point."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Where a terminal has no character for an arrow or a bullet, it gets a question mark, not a traceback.
+        sys.stdout.reconfigure(errors="replace")
+    app(prog_name="setproto")

@@ -1,0 +1,38 @@
+"""What all commands say and how: one console, one form of error."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+PLAIN_WIDTH = 120
+"""Columns where there is no terminal to ask."""
+
+
+@contextmanager
+def console() -> Iterator[Console]:
+    """Standard output: in colours on a terminal, plain text of a fixed width and without padding elsewhere."""
+    if sys.stdout.isatty():
+        yield Console(highlight=False)
+        return
+    written = io.StringIO()
+    yield Console(file=written, width=PLAIN_WIDTH, no_color=True, color_system=None, highlight=False)
+    for line in written.getvalue().splitlines():
+        typer.echo(line.rstrip())
+
+
+def complain(message: str) -> None:
+    """One line on standard error."""
+    typer.echo(f"setproto: {' '.join(message.split())}", err=True)
+
+
+def refuse(message: str, status: int = 2) -> NoReturn:
+    """One line on standard error, and the end."""
+    complain(message)
+    raise typer.Exit(status)

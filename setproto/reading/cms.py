@@ -1,0 +1,141 @@
+"""The outside of signed and sealed objects: who signed, to whom it is sealed, in which context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryptography.x509 import ObjectIdentifier
+
+from pki import CertificateError, subject_key_identifier
+from pki.der import TLV, DecodingFailure, as_received, decode, tlv
+from pki.signed import elements
+from setproto.crypto.cms import ID_SIGNED_DATA
+from setproto.crypto.sealed import ID_AUTH_ENVELOPED_DATA, SealedContentInfo
+from setproto.crypto.signed import ContentInfo
+from setproto.messages.common import SealContext
+from setproto.messages.wrapper import MAX_MESSAGE
+
+_RECIPIENTS = {
+    b"\x30": "KeyTransRecipientInfo",
+    b"\xa1": "KeyAgreeRecipientInfo",
+    b"\xa2": "KEKRecipientInfo",
+    b"\xa4": "KEMRecipientInfo",
+}
+
+
+@dataclass(frozen=True)
+class SignedObject:
+    """A SignedData, read and not verified."""
+
+    content_type: ObjectIdentifier
+    content: bytes | None
+    signer: bytes
+    """subjectKeyIdentifier."""
+    digest_algorithm: ObjectIdentifier
+    signature_algorithm: ObjectIdentifier
+    signature: bytes
+    attributes: bytes
+    """The signed attributes as they are signed: DER of a SET OF."""
+    certificates: tuple[bytes, ...]
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The enclosed certificate that the signer identifier names."""
+        return next((der for der in self.certificates if _identifier(der) == self.signer), None)
+
+
+@dataclass(frozen=True)
+class SealedObject:
+    """An AuthEnvelopedData, closed.  What is inside is said by its context, not by its content type (id-data)."""
+
+    recipient_info: bytes
+    recipient_kind: str
+    recipient: bytes
+    """subjectKeyIdentifier, or the identifier of a shared key."""
+    context: SealContext | None
+    """The context as the object claims it; None if it holds none, as under a shared key."""
+    size: int
+    """Octets of the content."""
+
+
+def _identifier(der: bytes) -> bytes:
+    try:
+        return subject_key_identifier(der)
+    except CertificateError:
+        return b""
+
+
+def _algorithm(element: TLV) -> ObjectIdentifier:
+    return decode(ObjectIdentifier, as_received(elements(as_received(element))[0]))
+
+
+def read_signed(data: bytes) -> SignedObject | None:
+    """The object, if it is a SignedData of the profile here."""
+    try:
+        info = decode(ContentInfo, data, limit=MAX_MESSAGE)
+        signed, signer = info.content, info.content.signer_infos.as_list()[0]
+        if info.content_type != ID_SIGNED_DATA:
+            return None
+        return SignedObject(
+            signed.encap_content_info.content_type,
+            signed.encap_content_info.content,
+            signer.sid,
+            _algorithm(signer.digest_algorithm),
+            _algorithm(signer.signature_algorithm),
+            signer.signature,
+            tlv(0x31, signer.signed_attrs.data),
+            tuple(as_received(item) for item in _inside(signed.certificates)),
+        )
+    except (DecodingFailure, IndexError):
+        return None
+
+
+def read_sealed(data: bytes) -> SealedObject | None:
+    """The object, if it is an AuthEnvelopedData of the profile here."""
+    try:
+        info = decode(SealedContentInfo, data, limit=MAX_MESSAGE)
+        recipient = info.content.recipient_infos.as_list()[0]
+        strings = _octet_strings(recipient)
+    except DecodingFailure:
+        return None
+    if info.content_type != ID_AUTH_ENVELOPED_DATA:
+        return None
+    return SealedObject(
+        as_received(recipient),
+        _RECIPIENTS.get(recipient.tag_bytes, "RecipientInfo"),
+        _recipient(recipient.tag_bytes, strings),
+        next((context for string in strings if (context := _context(string)) is not None), None),
+        len(info.content.auth_encrypted_content_info.encrypted_content),
+    )
+
+
+def _inside(element: TLV) -> list[TLV]:
+    """The elements of a constructed one, whatever its tag."""
+    return elements(tlv(0x30, element.data), limit=MAX_MESSAGE)
+
+
+def _octet_strings(outer: TLV, depth: int = 0) -> list[bytes]:
+    """Every primitive string in an element, in order: identifiers, key material, context."""
+    found: list[bytes] = []
+    if depth > 12:
+        return found
+    for element in _inside(outer):
+        if element.tag_bytes[0] & 0x20:
+            found.extend(_octet_strings(element, depth + 1))
+        elif element.tag_bytes in (b"\x04", b"\x80"):
+            found.append(bytes(element.data))
+    return found
+
+
+def _recipient(tag: bytes, strings: list[bytes]) -> bytes:
+    """The identifier is the first string, except where keys are agreed: there it is the last but one."""
+    if not strings:
+        return b""
+    return strings[-2] if tag == b"\xa1" and len(strings) > 1 else strings[0]
+
+
+def _context(string: bytes) -> SealContext | None:
+    try:
+        return decode(SealContext, string)
+    except DecodingFailure:
+        return None

@@ -1,0 +1,1 @@
+"""The wire types: their limits, their one encoding, and the wrapper around them."""

@@ -1,0 +1,352 @@
+"""Every message type: immutable, one encoding per value, every limit of §2.1 held on the way out and on the way in."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cryptography.hazmat import asn1
+from cryptography.x509 import ObjectIdentifier
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pki.der import DecodingFailure, decode, encode, general_time, tlv
+from setproto.amounts import CurrencyAmount, Ratio
+from setproto.card import PAN
+from setproto.messages import common, error, payment, purchase
+from setproto.messages.common import (
+    Extension,
+    InstallRecurData,
+    PartyID,
+    Recurring,
+    Role,
+    SealContext,
+    Thumbs,
+    TransIDs,
+    unknown_critical,
+)
+from setproto.messages.error import Error, ErrorTBS
+from setproto.messages.oids import ARC
+from setproto.messages.purchase import AcqBackKeyData, HODInput, PANData, PIData
+from tests.roles.scenes import begin, opened, taken_apart
+
+OID = ObjectIdentifier(f"{ARC}.9.9")
+PAN_DATA = PANData(pan="4111111111111111   ", card_expiry="203012", pan_secret=b"p" * 32, ex_nonce=b"n" * 32)
+
+
+def everything() -> dict[type, Any]:
+    """One real value of every type that travels, from a real purchase; what that lacks is made by hand."""
+    found: dict[type, Any] = {}
+
+    def collect(value: Any) -> None:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            found.setdefault(type(value), value)
+            for field in dataclasses.fields(value):
+                collect(getattr(value, field.name))
+        elif isinstance(value, list):
+            for item in value:
+                collect(item)
+
+    scene = begin()
+    while scene.hand is not None:
+        name, data = scene.hand.name, scene.data
+        received = opened(scene.market, name, data)
+        collect(received.body)
+        collect(received.baggage)
+        if name == "PReq":
+            paid = taken_apart(scene.market, data)
+            collect(paid.link)
+            collect(PIData(pi_head=paid.link.pi_head, pan_data=paid.pan_data))
+            collect(paid.seals)
+        scene.deliver()
+    now = general_time(scene.market.clock())
+    head = opened(scene.market, "InqRes", scene.sent["InqRes"].data).body.head
+    tbs = ErrorTBS(head=head, error_code=8, error_nonce=bytes(32), error_oid=OID, bad_wrapper=b"?")
+    by_hand = [
+        InstallRecurData(recurring=Recurring(recurring_frequency=28, recurring_expiry=now)),
+        Extension(extn_id=OID, critical=True, extn_value=b"?"),
+        Thumbs(cert_thumbs=[bytes(32)]),
+        SealContext(type=OID, version=2, suite="p256", sender=head.sender, recipient=head.recipient, xid=bytes(20)),
+        HODInput(od=b"one book", purch_amt=CurrencyAmount.of("EUR 1.00"), od_salt=bytes(32)),
+        AcqBackKeyData(acq_back_alg=OID, acq_back_key=b"k" * 32),
+        Error(unsigned_error=tbs),
+        payment.EncB(enc=b"1", baggage=b"2"),
+        payment.CapTokenData(
+            xid=bytes(20), auth_rrpid=bytes(20), merchant_id="shop", auth_amt=CurrencyAmount.of("EUR 1.00")
+        ),
+        payment.CapResPayload(
+            cap_code=payment.CapCode.success, cap_amt=CurrencyAmount.of("EUR 1.00"), batch_id=1, batch_sequence_num=2
+        ),
+        purchase.OI(oi_data=b"1", oi_salt=bytes(32), hpi_data=bytes(32)),
+        purchase.PReq(
+            pi=purchase.PI(seals=b"1", pi_signature=b"2"),
+            oi=purchase.OI(oi_data=b"1", oi_salt=bytes(32), hpi_data=bytes(32)),
+        ),
+    ]
+    for value in by_hand:
+        collect(value)
+    return found
+
+
+VALUES = everything()
+
+
+def declared() -> Iterator[type]:
+    for module in (common, purchase, payment, error):
+        for value in vars(module).values():
+            if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == module.__name__:
+                yield value
+
+
+def test_no_type_is_forgotten() -> None:
+    assert set(declared()) <= set(VALUES)
+    assert {Ratio, CurrencyAmount} <= set(VALUES)
+
+
+@pytest.mark.parametrize("cls", list(VALUES), ids=lambda cls: cls.__name__)
+def test_one_value_one_encoding(cls: type) -> None:
+    value = VALUES[cls]
+    encoded = encode(value)
+    assert decode(cls, encoded) == value
+    assert encode(decode(cls, encoded)) == encoded
+    for wrong in (encoded[:-1], encoded + b"\x00", b"\x31" + encoded[1:], b""):
+        with pytest.raises(DecodingFailure, match=cls.__name__):
+            decode(cls, wrong)
+    extra = tlv(0x30, encoded[len(encoded) - _content_size(encoded) :], b"\x05\x00")
+    with pytest.raises(DecodingFailure):
+        decode(cls, extra)
+
+
+def _content_size(encoded: bytes) -> int:
+    first = encoded[1]
+    return first if first < 0x80 else int.from_bytes(encoded[2 : 2 + (first & 0x7F)], "big")
+
+
+@pytest.mark.parametrize("cls", list(VALUES), ids=lambda cls: cls.__name__)
+def test_a_value_does_not_change(cls: type) -> None:
+    value = VALUES[cls]
+    for field in dataclasses.fields(value):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, field.name, None)
+    with pytest.raises(TypeError):
+        cls(*[getattr(value, field.name) for field in dataclasses.fields(value)])  # by keyword only
+
+
+# --- size limits ----------------------------------------------------------------------------------
+
+# Typed off set-protocol.md §2.1, and docs/adr for those of 256 bits: field → (least, most).
+LIMITS = {
+    ("TransIDs", "lid_c"): (1, 20),
+    ("TransIDs", "lid_m"): (1, 20),
+    ("TransIDs", "xid"): (20, 20),
+    ("TransIDs", "language"): (1, 35),
+    ("RRTags", "rrpid"): (20, 20),
+    ("RRTags", "me_thumb"): (32, 32),
+    ("MerTermIDs", "merchant_id"): (1, 30),
+    ("PartyID", "brand"): (1, 40),
+    ("PartyID", "name"): (1, 64),
+    ("BodyHead", "suite"): (1, 16),
+    ("PInitReq", "rrpid"): (20, 20),
+    ("PInitReq", "language"): (1, 35),
+    ("PInitReq", "lid_c"): (1, 20),
+    ("PInitReq", "lid_m"): (1, 20),
+    ("PInitReq", "chall_c"): (20, 20),
+    ("PInitReq", "brand_id"): (1, 40),
+    ("PInitResData", "request_digest"): (32, 32),
+    ("PInitResData", "rrpid"): (20, 20),
+    ("PInitResData", "chall_c"): (20, 20),
+    ("PInitResData", "chall_m"): (20, 20),
+    ("PInitResData", "pe_thumb"): (32, 32),
+    ("OIData", "rrpid"): (20, 20),
+    ("OIData", "chall_c"): (20, 20),
+    ("OIData", "hod"): (32, 32),
+    ("OIData", "od_salt"): (32, 32),
+    ("OIData", "chall_m"): (20, 20),
+    ("OIData", "brand_id"): (1, 40),
+    ("OIData", "pe_thumb"): (32, 32),
+    ("PIInputs", "hod"): (32, 32),
+    ("PIHead", "pe_thumb"): (32, 32),
+    ("PIHead", "trans_stain"): (20, 20),
+    ("PIHead", "sw_ident"): (1, 256),
+    ("PANData", "card_expiry"): (6, 6),
+    ("PANData", "pan_secret"): (32, 32),
+    ("PANData", "ex_nonce"): (32, 32),
+    ("PANData", "pan"): (19, 19),
+    ("PIOILink", "pi_salt"): (32, 32),
+    ("PIOILink", "hoi_data"): (32, 32),
+    ("PISeals", "rrpid"): (20, 20),
+    ("OI", "oi_salt"): (32, 32),
+    ("OI", "hpi_data"): (32, 32),
+    ("PResData", "request_digest"): (32, 32),
+    ("PResData", "rrpid"): (20, 20),
+    ("PResData", "chall_c"): (20, 20),
+    ("InqReqData", "rrpid"): (20, 20),
+    ("InqReqData", "chall_c2"): (20, 20),
+    ("CheckDigests", "hoi_data"): (32, 32),
+    ("CheckDigests", "hod2"): (32, 32),
+    ("AuthReqData", "baggage_digest"): (32, 32),
+    ("AuthResData", "baggage_digest"): (32, 32),
+    ("AuthResData", "request_digest"): (32, 32),
+    ("CapReqData", "baggage_digest"): (32, 32),
+    ("CapItem", "auth_rrpid"): (20, 20),
+    ("CapResItem", "auth_rrpid"): (20, 20),
+    ("CapResData", "request_digest"): (32, 32),
+    ("CapTokenData", "auth_rrpid"): (20, 20),
+    ("CapTokenData", "merchant_id"): (1, 64),
+    ("HODInput", "od_salt"): (32, 32),
+    ("AcqBackKeyData", "acq_back_key"): (32, 32),
+    ("ErrorTBS", "error_nonce"): (32, 32),
+    ("Thumbs", "cert_thumbs"): (1, 32),
+    ("PResData", "pres_payload_seq"): (1, 64),
+    ("CapReqData", "cap_item_seq"): (1, 100),
+    ("CapTokenSeq", "tokens"): (1, 100),
+    ("CapResData", "cap_res_item_seq"): (1, 100),
+}
+BY_NAME = {cls.__name__: cls for cls in VALUES}
+
+
+def of_size(value: Any, size: int) -> Any:
+    return (value * (size // max(len(value), 1) + 1))[:size]
+
+
+@pytest.mark.parametrize(("name", "field"), LIMITS, ids=".".join)
+def test_a_field_has_its_size(name: str, field: str) -> None:
+    least, most = LIMITS[name, field]
+    value = VALUES[BY_NAME[name]]
+    own = getattr(value, field)
+    for size in {least, most}:
+        good = dataclasses.replace(value, **{field: of_size(own, size)})
+        assert decode(type(value), encode(good)) == good
+    for size in (least - 1, most + 1):
+        with pytest.raises(ValueError):  # noqa: PT011
+            encode(dataclasses.replace(value, **{field: of_size(own, size)}))
+
+
+@pytest.mark.parametrize(("name", "field"), LIMITS, ids=".".join)
+def test_a_field_of_another_size_is_not_read(name: str, field: str) -> None:
+    """From somebody who encodes without limits: the same type, declared again without them."""
+    least, most = LIMITS[name, field]
+    value = VALUES[BY_NAME[name]]
+    free = _without_limits(type(value))
+    fields = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+    for size in (least - 1, most + 1):
+        data = asn1.encode_der(free(**{**fields, field: of_size(fields[field], size)}))
+        with pytest.raises(DecodingFailure):
+            decode(type(value), data)
+    assert asn1.encode_der(free(**fields)) == encode(value)
+
+
+def _without_limits(cls: type) -> Any:
+    """The same SEQUENCE without its Size annotations."""
+    from pki.der import Size, sequence
+
+    def free(hint: Any) -> Any:
+        if typing.get_origin(hint) is typing.Annotated:
+            inner, *notes = typing.get_args(hint)
+            notes = [note for note in notes if not isinstance(note, Size)]
+            return typing.Annotated[(inner, *notes)] if notes else inner
+        return hint
+
+    hints = typing.get_type_hints(cls, include_extras=True)
+    body: dict[str, Any] = {"__annotations__": {}}
+    for item in dataclasses.fields(cls):
+        body["__annotations__"][item.name] = free(hints[item.name])
+        if item.default is not dataclasses.MISSING:
+            body[item.name] = item.default
+    return sequence(type(cls.__name__, (), body))
+
+
+# --- invariants -----------------------------------------------------------------------------------
+
+
+def test_instalments_or_recurring_but_not_both_and_not_neither() -> None:
+    now = general_time(begin().market.clock())
+    recurring = Recurring(recurring_frequency=28, recurring_expiry=now)
+    assert InstallRecurData(install_total_trans=2).recurring is None
+    assert InstallRecurData(recurring=recurring).install_total_trans is None
+    for wrong in ({}, {"install_total_trans": 2, "recurring": recurring}, {"install_total_trans": 1}):
+        with pytest.raises(ValueError, match="instalments"):
+            InstallRecurData(**wrong)
+    for octets in (b"", b"\x80\x01\x02" + b"\xa1" + encode(recurring)[1:], b"\x80\x01\x01"):
+        with pytest.raises(DecodingFailure):
+            decode(InstallRecurData, tlv(0x30, octets))
+
+
+@pytest.mark.parametrize("days", [0, -1, 367])
+def test_a_frequency_is_1_to_366_days(days: int) -> None:
+    """As its docstring and §2.4 say."""
+    now = general_time(begin().market.clock())
+    with pytest.raises(ValueError):  # noqa: PT011
+        Recurring(recurring_frequency=days, recurring_expiry=now)
+
+
+def test_an_error_is_signed_or_unsigned() -> None:
+    tbs = VALUES[ErrorTBS]
+    for wrong in ({}, {"signed_error": b"?", "unsigned_error": tbs}):
+        with pytest.raises(ValueError, match="either"):
+            Error(**wrong)
+    for octets in (b"", b"\x80\x01?" + b"\xa1" + encode(tbs)[1:]):
+        with pytest.raises(DecodingFailure):
+            decode(Error, tlv(0x30, octets))
+
+
+def test_a_value_that_is_not_in_the_list_is_not_read() -> None:
+    encoded = encode(PartyID(role=Role.merchant, brand="B", name="n"))
+    for role in (3, 127, 255):
+        with pytest.raises(DecodingFailure):
+            decode(PartyID, encoded.replace(b"\x02\x01\x01", bytes((2, 1, role))))
+
+
+def test_the_first_critical_extension_is_named() -> None:
+    harmless = Extension(extn_id=ObjectIdentifier(f"{ARC}.9.8"), extn_value=b"")
+    critical = Extension(extn_id=OID, critical=True, extn_value=b"")
+    assert unknown_critical(None) is None
+    assert unknown_critical([]) is None
+    assert unknown_critical([harmless]) is None
+    assert unknown_critical([harmless, critical]) == OID
+
+
+@given(st.text(min_size=1, max_size=35))
+def test_texts_survive_the_wire(language: str) -> None:
+    ids = dataclasses.replace(VALUES[TransIDs], language=language)
+    try:
+        encoded = encode(ids)
+    except ValueError:
+        assert any(0xD800 <= ord(letter) <= 0xDFFF for letter in language) or len(language.encode()) > 35
+        return
+    assert decode(TransIDs, encoded) == ids
+
+
+# --- what is shown --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [PAN_DATA, VALUES[PIData], VALUES[AcqBackKeyData]], ids=lambda v: type(v).__name__)
+def test_account_data_and_keys_do_not_show(value: Any) -> None:
+    for shown in (
+        repr(value),
+        str(value),
+        f"{value}",
+        f"{[value]}",
+        repr(dataclasses.make_dataclass("X", ["v"])(value)),
+    ):
+        assert "redacted" in shown
+        assert "4111" not in shown
+        assert "203012" not in shown
+        assert "pppp" not in shown
+        assert "kkkk" not in shown
+
+
+def test_account_data_becomes_a_card_that_redacts_itself() -> None:
+    card = PAN_DATA.card("Marque")
+    assert card.pan == PAN("4111111111111111")
+    assert "4111" not in repr((card, PAN_DATA.secret()))
+    assert PAN_DATA.secret().reveal() == b"p" * 32
+    with pytest.raises(ValueError, match="not a card number"):
+        dataclasses.replace(PAN_DATA, pan="4111111111111112   ").card("Marque")
+
+
+def test_a_party_is_shown_by_role_and_name() -> None:
+    assert str(PartyID(role=Role.gateway, brand="Marque", name="gw")) == "gateway gw"
