@@ -15,7 +15,7 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from pki import BrandTree, Credential, build_brand_tree
@@ -69,6 +69,13 @@ class Delivery:
 
     sender: Role
     message: Outgoing
+
+    @property
+    def to(self) -> Role:
+        """Who gets it.  ValueError if it says nobody."""
+        if self.message.to is None:
+            raise ValueError("somebody has to get it")
+        return self.message.to
 
 
 @dataclass(frozen=True)
@@ -204,14 +211,16 @@ class Market:
                 self.lost.append(delivery)
                 continue
             data = delivery.message.data if self.tamper is None else self.tamper(delivery)
-            to = delivery.message.to
+            to = delivery.to
             self.deliveries.append(Delivery(delivery.sender, Outgoing(to, delivery.message.name, data)))
             reply = self.parties[to].handle(data)
             for event in reply.events:
                 self.events.append((to, event))
                 if event.kind is EventKind.RESULT and event.xid is not None:
                     self.results[event.xid] = event
-            waiting.extend(Delivery(to, answer) for answer in reply.outgoing)
+            for answer in reply.outgoing:
+                back = answer if answer.to is not None else replace(answer, to=delivery.sender)
+                waiting.append(Delivery(to, back))
 
     def renew_crls(self) -> None:
         """Give everybody new CRLs, as one would from time to time."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
+from cryptography.x509 import ObjectIdentifier
+
 from pki.der import (
     TLV,
     GeneralizedTime,
@@ -103,6 +105,8 @@ class Wire:
     """None for an Error."""
     body: bytes
     """DER inside the CHOICE alternative."""
+    critical: ObjectIdentifier | None
+    """A critical extension of the wrapper: none is known."""
 
 
 def wrap(message_type: MessageType[Any] | None, body: bytes, header: MessageHeader) -> bytes:
@@ -148,11 +152,11 @@ def _first_integer(content: bytes) -> int:
     return int.from_bytes(content[2 : 2 + content[1]], "big", signed=True)
 
 
-def unwrap(data: bytes, now: datetime) -> Wire:
-    """Steps 1 to 6 of §4.1, and the first half of 7: is it a message of this protocol at all?
+def unwrap(data: bytes) -> Wire:
+    """Steps 1 to 4 of §4.1, and the first half of 7: is it a message of this protocol at all?
 
     Nothing is verified here.  MessageTooBig, DecodingFailure, or ProtocolError with versionTooOld, versionTooNew,
-    badMessageHeader, messageTooOld, messageTooNew, unrecognizedExtension or messageNotSupported.
+    badMessageHeader or messageNotSupported.
     """
     if len(data) > MAX_MESSAGE:
         raise MessageTooBig(f"{len(data)} octets, at most {MAX_MESSAGE} are read")
@@ -171,18 +175,22 @@ def unwrap(data: bytes, now: datetime) -> Wire:
         read = decode(MessageHeader, header_der)
     except NotDER as failure:
         raise ProtocolError(str(failure), code=ErrorCode.badMessageHeader) from None
-    age = now - read.date.as_datetime()
-    if abs(age) > MAX_AGE:
-        code = ErrorCode.messageTooOld if age > MAX_AGE else ErrorCode.messageTooNew
-        raise ProtocolError(f"date is {abs(age)} away", code=code)
-    unknown = unknown_critical(wrapper.mw_extensions)
-    if unknown is not None:
-        raise ProtocolError(
-            "critical wrapper extension", code=ErrorCode.unrecognizedExtension, oid=unknown.dotted_string
-        )
     number = _tag_number(wrapper.message.tag_bytes)
     if number != ERROR_TAG and number not in MESSAGES:
         raise ProtocolError("no such message", code=ErrorCode.messageNotSupported)
     message_type = None if number == ERROR_TAG else MESSAGES[number]
     covered = header_digest(header_der, wrapper.mw_extensions)
-    return Wire(read, header_der, covered, message_type, bytes(wrapper.message.data))
+    critical = unknown_critical(wrapper.mw_extensions)
+    return Wire(read, header_der, covered, message_type, bytes(wrapper.message.data), critical)
+
+
+def check_date(wire: Wire, now: datetime) -> None:
+    """Step 5: ProtocolError (messageTooOld, messageTooNew) unless the date is within :data:`MAX_AGE` of ``now``.
+
+    For requests that were not seen before.  One that was seen gets its first answer, however late it is repeated; an
+    answer is as fresh as the question that it hashes.
+    """
+    age = now - wire.header.date.as_datetime()
+    if abs(age) > MAX_AGE:
+        code = ErrorCode.messageTooOld if age > MAX_AGE else ErrorCode.messageTooNew
+        raise ProtocolError(f"the date is {abs(age)} away", code=code)

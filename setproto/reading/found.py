@@ -8,9 +8,7 @@ from typing import Final
 
 from cryptography.x509 import ObjectIdentifier
 
-from pki.der import DecodingFailure as NotDER
-from pki.der import as_received, decode, sequence
-from pki.signed import elements
+from pki.der import sequence
 from setproto.errors import SetError
 from setproto.messages.common import VERSION, PartyID, SealContext
 from setproto.messages.error import ErrorTBS
@@ -18,7 +16,7 @@ from setproto.messages.oids import ID_CAP_TOKEN_DATA, ID_ERROR_TBS, ID_PAN_DATA,
 from setproto.messages.payment import CapTokenData
 from setproto.messages.purchase import PI, PANData, PIOILink, PISeals
 from setproto.messages.registry import MESSAGES
-from setproto.messages.wrapper import MAX_MESSAGE, MessageHeader, Wire, unwrap
+from setproto.messages.wrapper import Wire, unwrap
 from setproto.reading.values import oid_name
 from setproto.roles import cardholder, endpoint, gateway, merchant
 
@@ -122,8 +120,4 @@ class Around:
 
 def open_wrapper(data: bytes) -> Wire:
     """A message of any age: whether it is too old is for its receiver to say.  ProtocolError if it is none."""
-    try:
-        sent = decode(MessageHeader, as_received(elements(data, limit=MAX_MESSAGE)[0])).date
-    except (NotDER, IndexError):
-        raise NotReadable("not a message") from None
-    return unwrap(data, sent.as_datetime())
+    return unwrap(data)

@@ -180,8 +180,6 @@ class Purchase:
 class Cardholder(Endpoint):
     """One card's side of its purchases."""
 
-    default_peer = Role.merchant
-
     def __init__(
         self,
         credentials: Credentials,

@@ -35,7 +35,7 @@ from setproto.messages.oids import ID_ERROR_TBS, ID_OI_DATA, ID_PI_DATA, ID_PI_S
 from setproto.messages.payment import EncB
 from setproto.messages.purchase import PI, PURCHASE, PISeals, PReq
 from setproto.messages.registry import MessageType, Operator
-from setproto.messages.wrapper import MessageHeader, MessageIDs, Wire, header, header_digest, unwrap, wrap
+from setproto.messages.wrapper import MessageHeader, MessageIDs, Wire, check_date, header, header_digest, unwrap, wrap
 from setproto.roles.ports import Clock, Event, EventKind, Outgoing, RandomBytes, Reply, Store, Transaction
 
 B = TypeVar("B")
@@ -107,7 +107,7 @@ ANSWERS: Final = "answers"
 class Answer:
     """One message that was sent."""
 
-    to: Role
+    to: Role | None
     name: str
     data: bytes
 
@@ -303,11 +303,11 @@ class Endpoint:
             )
         )
 
-    def error(self, failure: ProtocolError, wire: Wire | None, data: bytes, to: Role) -> Outgoing:
+    def error(self, failure: ProtocolError, wire: Wire | None, data: bytes, to: Role | None) -> Outgoing:
         """A signed Error about a message that could not be processed (§4.1)."""
         recipient = wire.header.sender if wire else None
         if recipient is None:  # it did not say, or could not be read
-            recipient = PartyID(role=to, brand=self.party.brand, name="unknown")
+            recipient = PartyID(role=self.party.role if to is None else to, brand=self.party.brand, name="unknown")
         over = self.header(wire.header.rrpid if wire else None, wire.header.message_ids if wire else MessageIDs())
         body = ErrorTBS(
             head=self.head(ID_ERROR_TBS, recipient, over),
@@ -437,7 +437,10 @@ class Endpoint:
         """
         wire: Wire | None = None
         try:
-            wire = unwrap(data, self.clock())
+            wire = unwrap(data)
+            if wire.critical is not None:
+                oid = wire.critical.dotted_string
+                raise ProtocolError("critical wrapper extension", code=ErrorCode.unrecognizedExtension, oid=oid)
             if wire.type is None:
                 return Reply(events=(self.read_error(wire),))
             if wire.type.recipient is not self.party.role:
@@ -451,33 +454,35 @@ class Endpoint:
         """Receive the message and apply its rules: each role has its own table of handlers."""
         raise NotImplementedError
 
-    def once(self, transaction: Transaction, received: Received[Any], rrpid: bytes, act: Callable[[], Reply]) -> Reply:
+    def once(self, transaction: Transaction, wire: Wire, received: Received[Any], act: Callable[[], Reply]) -> Reply:
         """Do what a request asks, or, if it was done before, give the same answer again (§4.2; PX-9).
 
         The key is (sender, RRPID).  It is looked up only now, after authentication, so that forged requests
-        neither occupy nor probe an RRPID.  RRPIDConflict if the content is another than the first time.
+        neither occupy nor probe an RRPID.  RRPIDConflict if the content is another than the first time; a request
+        that is new must also be recent.
         """
-        key = answer_key(received.sender, rrpid)
+        key = answer_key(received.sender, wire.header.rrpid or b"")
         stored = transaction.get(ANSWERS, key)
         if stored is not None:
             record = decode(AnswerRecord, stored)
             if not equal(record.content, received.digest):
                 raise RRPIDConflict("this RRPID was used for something else")
             return Reply(record.outgoing(), (Event(EventKind.REPEATED),))
+        check_date(wire, self.clock())
         reply = act()
         keep_answer(transaction, key, received.digest, reply.outgoing)
         return reply
 
     def refuse(self, failure: ProtocolError, wire: Wire | None, data: bytes) -> Reply:
-        """What to do about a message that is refused: answer with Error, unless it was one."""
+        """What to do about a message that is refused: answer with Error, unless it was one.
+
+        An Error about something that could not be read goes back where that came from.
+        """
         event = Event(EventKind.REFUSED, code=failure.code, detail=failure.detail)
         if wire is not None and wire.type is None:
             return Reply(events=(event,))  # never answer an Error with an Error
-        to = wire.type.sender if wire is not None and wire.type is not None else self.default_peer
+        to = wire.type.sender if wire is not None and wire.type is not None else None
         return Reply((self.error(failure, wire, data, to),), (event,))
-
-    default_peer = Role.merchant
-    """Whom to tell about a message that could not be read at all."""
 
 
 def _error_code(body: ErrorTBS) -> ErrorCode:

@@ -39,14 +39,15 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A message to be delivered."""
+    """A message to be delivered: to a role, or, where that could not be made out, back to whoever sent."""
 
-    to: Role
+    to: Role | None
     name: str
     data: bytes
 
     def __repr__(self) -> str:
-        return f"<Outgoing {self.name} to {self.to.name}, {len(self.data)} octets>"
+        to = "the sender" if self.to is None else self.to.name
+        return f"<Outgoing {self.name} to {to}, {len(self.data)} octets>"
 
 
 class EventKind(enum.Enum):

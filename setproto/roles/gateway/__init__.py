@@ -83,8 +83,6 @@ HANDLERS: Final[dict[str, tuple[str, Handler]]] = {
 class Gateway(Endpoint):
     """One gateway of one acquirer at one brand."""
 
-    default_peer = Role.merchant
-
     def __init__(
         self,
         credentials: Credentials,
@@ -125,7 +123,7 @@ class Gateway(Endpoint):
             answer = handler(self, transaction, received)
             return Reply((self._respond(request, received, answer_to, answer, wire),), answer.events)
 
-        return self.once(transaction, received, tags.rrpid, act)
+        return self.once(transaction, wire, received, act)
 
     def _check_merchant(self, merchant: ValidatedCertificate, tags: RRTags) -> None:
         """One of this acquirer's merchants, speaking for itself: a merID is unique per acquirer only."""

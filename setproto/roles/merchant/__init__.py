@@ -70,8 +70,6 @@ from setproto.roles.ports import Clock, Event, EventKind, Outgoing, RandomBytes,
 class Merchant(Endpoint):
     """One merchant at one brand and acquirer."""
 
-    default_peer = Role.cardholder
-
     def __init__(
         self,
         credentials: Credentials,
@@ -245,13 +243,13 @@ class Merchant(Endpoint):
         """From cardholders: PInitReq, PReq, InqReq.  From the gateway: any response."""
         if wire.type is PINIT_REQ:
             pinit = self.receive(wire, PINIT_REQ)
-            return self.once(transaction, pinit, pinit.body.rrpid, lambda: self._on_pinit_req(transaction, pinit))
+            return self.once(transaction, wire, pinit, lambda: self._on_pinit_req(transaction, pinit))
         if wire.type is PREQ:
             preq = self.receive(wire, PREQ)
-            return self.once(transaction, preq, preq.body.rrpid, lambda: self._on_preq(transaction, preq))
+            return self.once(transaction, wire, preq, lambda: self._on_preq(transaction, preq))
         if wire.type is INQ_REQ:
             inquiry = self.receive(wire, INQ_REQ)
-            return self.once(transaction, inquiry, inquiry.body.rrpid, lambda: self._on_inq_req(transaction, inquiry))
+            return self.once(transaction, wire, inquiry, lambda: self._on_inq_req(transaction, inquiry))
         return requests.on_response(self, transaction, wire)
 
     def refuse(self, failure: ProtocolError, wire: Wire | None, data: bytes) -> Reply:
