@@ -108,7 +108,7 @@ class Case:
             self.kinds[kind] = self.kinds.get(kind, 0) + 1
         try:
             for message in reply.outgoing:
-                well_formed(message, self.market)
+                well_formed(message)
             if changed:
                 assert not kinds & {EventKind.REFUSED, EventKind.ERROR_RECEIVED, EventKind.REPEATED}, "state changed"
                 sound(self.market)
@@ -135,9 +135,9 @@ def restore_bank(market: Market, bank: Bank) -> None:
     issuer._advised = set(bank.advised)
 
 
-def well_formed(message: Outgoing, market: Market) -> None:
+def well_formed(message: Outgoing) -> None:
     """A message that can be decoded; an Error names a code."""
-    wire = unwrap(message.data, market.clock())
+    wire = unwrap(message.data)
     if message.name != "Error":
         assert wire.type is not None
         assert wire.type.name == message.name
@@ -224,7 +224,7 @@ def cases() -> dict[str, Case]:
     def catch(delivery: Delivery) -> bytes:
         message = delivery.message
         if message.name not in caught:
-            to = market.parties[message.to]
+            to = market.parties[delivery.to]
             caught[message.name] = Case(
                 message.name,
                 message.data,

@@ -18,7 +18,7 @@ import pytest
 from setproto.messages.registry import MESSAGES, Operator
 from setproto.roles.ports import EventKind
 from tests.faults.fuzz import mutation
-from tests.faults.fuzz.captured import KINDS, NOW, bodies, cases, others, rng_of
+from tests.faults.fuzz.captured import KINDS, bodies, cases, others, rng_of
 from tests.faults.fuzz.wallet import Wallet
 
 TOTAL = int(os.environ.get("SETPROTO_FUZZ", "100000"))
@@ -199,4 +199,4 @@ def test_messages_above_the_cap_are_not_even_parsed(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(wrapper, "decode", lambda *_, **__: pytest.fail("parsed"))
     with pytest.raises(Exception, match="at most"):
-        wrapper.unwrap(bytes(wrapper.MAX_MESSAGE + 1), NOW)
+        wrapper.unwrap(bytes(wrapper.MAX_MESSAGE + 1))

@@ -95,13 +95,7 @@ class Wallet:
             install_recur_data=order.install_recur_data,
             acq_back_key_data=AcqBackKeyData(acq_back_alg=ACQ_BACK_ALG, acq_back_key=rng.randbytes(32)),
         )
-        card = market.card
-        pan_data = PANData(
-            pan=card.card.pan.reveal(),
-            card_expiry=card.card.expiry.reveal(),
-            pan_secret=card.pan_secret.reveal(),
-            ex_nonce=rng.randbytes(32),
-        )
+        pan_data = PANData.of(market.card.card, market.card.pan_secret, rng.randbytes(32))
         head, account = maybe("pi_head", encode(pi_head)), maybe("pan_data", encode(pan_data))
         order_part = Part(ID_OI_DATA, maybe("oi_data", encode(oi_data)), rng.randbytes(32))
         payment = Part(ID_PI_DATA, tlv(0x30, head, account), rng.randbytes(32))
@@ -130,7 +124,7 @@ class Wallet:
             if EventKind.REFUSED in kinds:
                 assert self.merchant.to.store._tables == self.merchant.tables  # type: ignore[attr-defined]
             for message in reply.outgoing:
-                well_formed(message, self.market)
+                well_formed(message)
                 if message.name == "AuthReq":
                     kinds += [event.kind for event in self._authorize(message).events]
         finally:

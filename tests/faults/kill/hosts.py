@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -144,22 +143,3 @@ def _waits(connection: Connection, deadline: float) -> bool:
             return False
         time.sleep(0.0001)
     return True
-
-
-@dataclass
-class Killer:
-    """Chooses when to kill, from a seed."""
-
-    random: random.Random
-    share: float
-    """Of what is asked of a process, how much it does not survive."""
-    longest: float = 0.005
-
-    def choose(self, host: Host, name: str) -> Kill | None:
-        """Half of the kills at a step of the process, half at any time."""
-        if self.random.random() >= self.share:
-            return None
-        steps = host.steps.get(name)
-        if steps and self.random.random() < 0.5:
-            return Kill(at_step=self.random.randint(1, steps))
-        return Kill(after=self.random.uniform(0, self.longest))

@@ -102,9 +102,7 @@ class Material:
             held = self._all("gateway-chain")
             return Merchant(credentials, validator, store, cert_pe=cert_pe, held=held, **common)
         token_key = bytes.fromhex(self._config()["token_key"])
-        return Gateway(
-            credentials, issuer, validator, store, token_key=token_key, acquirer_bin=ACQUIRER_BIN, **common
-        )
+        return Gateway(credentials, issuer, validator, store, token_key=token_key, acquirer_bin=ACQUIRER_BIN, **common)
 
     def _config(self) -> dict[str, str]:
         config: dict[str, str] = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))

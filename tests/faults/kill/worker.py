@@ -28,13 +28,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from pki.der import encode
 from setproto.errors import UsageError
 from setproto.messages.codes import AuthCode
 from setproto.messages.common import Role
 from setproto.roles.endpoint import Endpoint
 from setproto.roles.ports import Advice, AuthorizationDecision, AuthorizationRequest, Transaction
 from setproto.store.sql import SQLStore
-from tests.faults.kill.material import NAMES, Material
+from tests.faults.kill.material import Material
 
 FORKED = 4
 """Octets of a process id on the template's socket."""
@@ -127,7 +128,7 @@ def serve(role: Role, folder: Path, connection: Connection) -> None:
         try:
             answer = ("done", _perform(party, name, arguments), step.done)
         except UsageError as refusal:
-            answer = ("usage", str(refusal))
+            answer = ("usage", refusal.detail)
         except Exception:
             answer = ("failed", traceback.format_exc())
         connection.send(answer)
@@ -138,7 +139,8 @@ def _perform(party: Endpoint, name: str, arguments: tuple[Any, dict[str, Any]]) 
     if name == "handle":
         reply = party.handle(*positional)
         return reply.outgoing, reply.events
-    return getattr(party, name)(*positional, **named)
+    result = getattr(party, name)(*positional, **named)
+    return encode(result) if name == "purchase" else result
 
 
 # --- the template -------------------------------------------------------------------------------
@@ -169,7 +171,7 @@ def template(control: socket.socket, folder: Path) -> None:
 
 def _rehearse(folder: Path) -> None:
     """Do once what every worker does when it starts: much is loaded and made at its first use only."""
-    for role in NAMES:
+    for role in (Role.cardholder, Role.merchant, Role.gateway):
         store = SQLStore(f"sqlite:///{folder / 'rehearsal.db'}", role.name)
         Material(folder).party(role, store, None)  # type: ignore[arg-type]
         with store.transaction() as transaction:
