@@ -173,21 +173,30 @@ def test_a_header_that_cannot_be_read(inside: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "field",
+    ("good", "wrong"),
     [
-        {"rrpid": bytes(19)},
-        {"rrpid": bytes(21)},
-        {"message_ids": MessageIDs(lid_c=b"")},
-        {"message_ids": MessageIDs(lid_m=bytes(21))},
-        {"message_ids": MessageIDs(xid=bytes(19))},
-        {"message_ids": MessageIDs(xid=bytes(50_000))},
+        (tlv(0x80, bytes(20)) + encode(SENDER).replace(b"\x30", b"\xa1", 1), 19),
+        (tlv(0x80, bytes(20)) + encode(SENDER).replace(b"\x30", b"\xa1", 1), 21),
+        (tlv(0x80, b"c"), 0),
+        (tlv(0x80, b"c"), 21),
+        (tlv(0x81, b"m"), 0),
+        (tlv(0x81, b"m"), 21),
+        (tlv(0x82, bytes(20)), 19),
+        (tlv(0x82, bytes(20)), 50_000),
     ],
-    ids=["RRPID of 19", "RRPID of 21", "LID-C of 0", "LID-M of 21", "XID of 19", "XID of 50000"],
+    ids=["RRPID 19", "RRPID 21", "LID-C 0", "LID-C 21", "LID-M 0", "LID-M 21", "XID 19", "XID 50000"],
 )
-def test_identifiers_in_a_header_have_the_sizes_of_identifiers(field: dict[str, object]) -> None:
+def test_identifiers_in_a_header_have_the_sizes_of_identifiers(good: bytes, wrong: int) -> None:
     """An XID or RRPID of another size than 20 octets, or a local identifier beyond 1..20, is no header (§2.1)."""
-    with pytest.raises((ProtocolError, ValueError)):
-        unwrap(wrap(PINIT_REQ, BODY, replace(HEADER, **field)), NOW)
+    own = encode(HEADER.message_ids)
+    size = good[1]
+    bad = tlv(good[0], bytes(wrong)) + good[2 + size :]
+    ids = own if good not in own else tlv(0x30, own[2:].replace(good, bad))
+    octets = encode(HEADER)[2:].replace(own, ids)
+    if ids == own:
+        assert octets.count(good) == 1
+        octets = octets.replace(good, bad)
+    refused(wrapped(tlv(0x30, octets), explicit(0, BODY)), ErrorCode.badMessageHeader)
 
 
 def test_a_header_without_software_or_with_too_much() -> None:

@@ -31,7 +31,7 @@ from setproto.market import Market, certify_card, credentials
 from setproto.messages.common import PartyID, Role
 from setproto.messages.error import Error, ErrorTBS
 from setproto.messages.oids import ID_OI_DATA, ID_PAN_DATA, ID_PI_DATA, ID_PI_OI_LINK, ID_PI_SEALS
-from setproto.messages.purchase import OI, PI, PURCHASE, OIData, PANData, PIData, PIOILink, PISeals, PReq
+from setproto.messages.purchase import OI, PAN_FIELD, PI, PURCHASE, OIData, PANData, PIData, PIOILink, PISeals, PReq
 from setproto.messages.registry import MESSAGES, PREQ, MessageType
 from setproto.messages.wrapper import MessageHeader, MessageIDs, header, header_digest, unwrap, wrap
 from setproto.roles.cardholder import Cardholder, Order, PaymentCard, lid_c_party
@@ -46,6 +46,8 @@ STORY = ("PInitReq", "PInitRes", "PReq", "AuthReq", "AuthRes", "PRes", "CapReq",
 KIND: Mapping[str, MessageType[Any]] = {kind.name: kind for kind in MESSAGES.values()}
 OTHER_CARD = "5500005555555559"
 """Another well-known test number."""
+WRONG_NUMBER = "4111111111111112".ljust(PAN_FIELD)
+"""A number with a wrong check digit, padded as on the wire."""
 
 
 @dataclass
@@ -225,7 +227,7 @@ def with_account(market: Market, balance: str = "EUR 1000.00") -> Market:
     """The same market, visited by another cardholder, who has an account with the same issuer."""
     card = another_card(market)
     account = Account(card.card.pan, card.card.expiry, card.card_secret, CurrencyAmount.of(balance))
-    market.issuer._accounts[card.card.pan.reveal()] = account
+    market.issuer._accounts.append(account)
     guest = cardholder_with(market, card)
     assert isinstance(guest.store, MemoryStore)
     return replace(

@@ -17,13 +17,14 @@ from setproto.market import Market
 from setproto.messages.codes import AuthCode
 from setproto.messages.common import PartyID, Role
 from setproto.messages.oids import ID_OI_DATA, ID_PI_DATA, ID_PI_SEALS
-from setproto.messages.purchase import PURCHASE, OIData, PIData, PReq
+from setproto.messages.purchase import PAN_FIELD, PURCHASE, OIData, PIData, PReq
 from setproto.messages.wrapper import unwrap
 from setproto.roles import cardholder, merchant
 from setproto.roles.cardholder import Order, hod_digest
 from setproto.roles.gateway import AUTHORIZATIONS, AuthorizationRecord
 from tests.roles.scenes import (
     KIND,
+    OTHER_CARD,
     Paid,
     Scene,
     another_gateway,
@@ -209,7 +210,7 @@ CHEATS: dict[str, Callable[[Scene, Paid], Cheat]] = {
         {}, {"merchant_id": PartyID(role=Role.merchant, brand="Marque", name="friend")}, {}
     ),
     "payment for another purchase": lambda s, p: Cheat({}, {"trans_ids.xid": bytes(20)}, {}),
-    "somebody else's card": lambda s, p: Cheat({}, {}, {"pan": "5500005555555559"}),
+    "somebody else's card": lambda s, p: Cheat({}, {}, {"pan": OTHER_CARD.ljust(PAN_FIELD)}),
     "a made-up wallet": lambda s, p: Cheat({}, {"trans_stain": bytes(20)}, {}),
 }
 

@@ -197,7 +197,7 @@ def test_the_same_message_under_the_right_certificate_is_taken(name: str) -> Non
 
 
 @pytest.mark.prop("PX-12")
-@pytest.mark.parametrize("name", [name for name in SIGNED if name not in ("PReq", "InqReq")])
+@pytest.mark.parametrize("name", SIGNED)
 def test_a_message_under_a_certificate_that_was_revoked(name: str) -> None:
     """Revoked after it was used and cached, minutes before."""
     scene = before(name)

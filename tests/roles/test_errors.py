@@ -8,14 +8,14 @@ from datetime import timedelta
 import pytest
 
 from pki import thumbprint
-from pki.der import encode
+from pki.der import encode, explicit, tlv
 from setproto.errors import ErrorCode, ProtocolError
 from setproto.market import Market
 from setproto.messages.common import PartyID, Role
 from setproto.messages.error import BAD_WRAPPER_LIMIT, Error, ErrorTBS
 from setproto.messages.oids import ID_ERROR_TBS
 from setproto.messages.registry import PINIT_REQ
-from setproto.messages.wrapper import MAX_MESSAGE, MessageIDs, header, unwrap, wrap
+from setproto.messages.wrapper import MAX_MESSAGE, header, unwrap, wrap
 from setproto.roles.endpoint import Endpoint
 from setproto.roles.ports import EventKind
 from tests.pki.forging import serial_of
@@ -180,12 +180,18 @@ def test_parties_whose_clocks_disagree_do_not_argue_for_ever() -> None:
     assert exchanged <= 2
 
 
-def test_an_error_is_no_larger_than_a_message_may_be() -> None:
-    """Whoever gets it must be able to read it; and a small party is not made to send large answers."""
-    market = Market.open()
-    over = header(market.clock(), None, b"?" * 150_000, MessageIDs())
-    (error,) = market.merchant.handle(wrap(PINIT_REQ, b"\x30\x00", over)).outgoing
-    assert len(error.data) <= MAX_MESSAGE
+def test_an_error_is_small_whatever_it_is_about() -> None:
+    """Whoever gets it must be able to read it; and nobody is made to send large answers."""
+    scene = before("AuthReq")
+    good = unwrap(scene.data, scene.market.clock()).header
+    header_der = encode(good)
+    swollen = header_der.replace(tlv(0x80, good.rrpid or b""), tlv(0x80, b"?" * 150_000))
+    assert len(swollen) > 150_000
+    huge = tlv(0x30, tlv(0x30, swollen[2 + (header_der[1] & 0x7F if header_der[1] & 0x80 else 0) :]), explicit(6, b""))
+    longest = wrap(PINIT_REQ, b"?" * 250_000, replace(good, sw_ident="x" * 256))
+    for data in (huge, longest, b"?" * MAX_MESSAGE):
+        (error,) = scene.market.gateway.handle(data).outgoing
+        assert len(error.data) <= BAD_WRAPPER_LIMIT + 10_000
 
 
 def test_a_failure_carries_its_code_and_no_secret() -> None:

@@ -22,7 +22,7 @@ from setproto.messages.codes import AuthCode, CapCode, CompletionCode
 from setproto.messages.common import Extension, InstallRecurData, PartyID, Role, Thumbs
 from setproto.messages.oids import ARC, ID_OI_DATA, ID_PAN_DATA
 from setproto.messages.payment import CapTokenSeq, EncB
-from setproto.messages.purchase import PI, PURCHASE, OIData, PISeals, PReq
+from setproto.messages.purchase import PAN_FIELD, PI, PURCHASE, OIData, PISeals, PReq
 from setproto.messages.registry import AUTH_REQ, MessageType
 from setproto.messages.wrapper import MessageIDs, header, unwrap, wrap
 from setproto.roles.cardholder import PaymentCard
@@ -32,6 +32,8 @@ from setproto.roles.ports import AuthorizationDecision, AuthorizationRequest, Ev
 from tests.pki.forging import Draft
 from tests.roles.scenes import (
     KIND,
+    OTHER_CARD,
+    WRONG_NUMBER,
     Scene,
     another_card,
     another_gateway,
@@ -495,7 +497,7 @@ def with_card(scene: Scene, card: PaymentCard) -> bytes:
     holder = cardholder_with(scene.market, card)
     paid = taken_apart(scene.market, scene.sent["PReq"].data)
     pan = {
-        "pan": card.card.pan.reveal(),
+        "pan": card.card.pan.reveal().ljust(PAN_FIELD),
         "card_expiry": card.card.expiry.reveal(),
         "pan_secret": card.pan_secret.reveal(),
     }
@@ -539,13 +541,13 @@ def test_another_currency_than_the_accounts() -> None:
 def test_a_card_number_with_a_wrong_check_digit() -> None:
     scene = before("AuthReq")
     paid = taken_apart(scene.market, scene.sent["PReq"].data)
-    data = forwarded(scene, preq_again(scene.market, paid, pan={"pan": "4111111111111112"}))
+    data = forwarded(scene, preq_again(scene.market, paid, pan={"pan": WRONG_NUMBER}))
     says(scene, data, AuthCode.invalidTransaction)
 
 
 @pytest.mark.parametrize(
     "pan",
-    [{"pan": "5500005555555559"}, {"card_expiry": "203112"}, {"pan_secret": bytes(32)}],
+    [{"pan": OTHER_CARD.ljust(PAN_FIELD)}, {"card_expiry": "203112"}, {"pan_secret": bytes(32)}],
     ids=["PAN", "expiry", "secret"],
 )
 def test_a_card_that_is_not_the_certificates(pan: dict[str, Any]) -> None:
