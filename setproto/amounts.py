@@ -116,9 +116,14 @@ class Ratio:
         share = part.value / whole.value
         return cls(numerator=share.numerator, denominator=share.denominator)
 
+    @property
+    def value(self) -> Fraction:
+        """The share."""
+        return Fraction(self.numerator, self.denominator)
+
     def times(self, whole: CurrencyAmount) -> CurrencyAmount:
         """The amount that is this share of ``whole``, in its exponent.  ValueError if it is no whole number."""
-        share = Fraction(self.numerator, self.denominator) * whole.amount
+        share = self.value * whole.amount
         if share.denominator != 1:
             raise ValueError("the share is not an amount in this currency")
         return whole.with_amount(int(share))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Annotated
 
 from pki import CertificateKind, PathValidator, ValidatedCertificate
@@ -19,7 +20,7 @@ from setproto.crypto.cms import Recipient, SecretKey, seal, unseal
 from setproto.crypto.digests import digest
 from setproto.crypto.dual import Part
 from setproto.errors import ErrorCode, ProtocolError, SignatureFailure, UsageError
-from setproto.messages.codes import AuthCode, CompletionCode
+from setproto.messages.codes import AuthCode, CapCode, CompletionCode
 from setproto.messages.common import SW_IDENT, InstallRecurData, PartyID, Role, Thumbs, TransIDs
 from setproto.messages.oids import ID_ACQ_CARD_CODE_MSG, ID_OI_DATA, ID_PAN_DATA, ID_PI_DATA, ID_PI_OI_LINK, ID_PI_SEALS
 from setproto.messages.payment import ACQ_BACK_ALG, AcqCardCodeMsg
@@ -326,6 +327,7 @@ class Cardholder(Endpoint):
         _check_answer(question, body.rrpid, body.chall_c, body.request_digest)
         if asked < record.heard:
             return Reply(events=(Event(EventKind.REPEATED, body.trans_ids.xid),))
+        _check_shares(body.pres_payload_seq, record.install_recur_data)
         signal, completion, code = _signal(body.pres_payload_seq)
         state = record.state
         if signal is not None and TABLE.allows(state, signal):
@@ -483,9 +485,24 @@ def _signal(payloads: list[PResPayload]) -> tuple[Signal | None, CompletionCode,
     if completion is CompletionCode.authorizationPerformed and results and results.auth_status:
         code = results.auth_status.auth_code
         signal = Signal.AUTHORIZED if code is AuthCode.approved else Signal.DECLINED
-    elif completion is CompletionCode.capturePerformed and results and results.cap_status:
-        code = results.cap_status.cap_code
+    elif completion is CompletionCode.capturePerformed:
+        code = results.cap_status.cap_code if results and results.cap_status else CapCode.unspecifiedFailure
+        if code is not CapCode.success:
+            signal = Signal.AUTHORIZED
     return signal, completion, code
+
+
+def _check_shares(payloads: list[PResPayload], agreed: InstallRecurData | None) -> None:
+    """Captured ≤ authorised ≤ ordered, and credited ≤ captured: a merchant that reports more is not believed (§2.7)."""
+    authorised = Fraction(0)
+    for results in (payload.results for payload in payloads if payload.results is not None):
+        status = results.auth_status
+        held = status.auth_ratio.value if status and status.auth_code is AuthCode.approved else Fraction(0)
+        taken = results.cap_status.cap_ratio.value if results.cap_status else Fraction(0)
+        given = sum((credit.credit_ratio.value for credit in results.cred_status_seq or ()), Fraction(0))
+        authorised = max(authorised, held) if agreed and agreed.recurring else authorised + held
+        if not given <= taken <= held or authorised > 1:
+            raise ProtocolError("more than was ordered", code=ErrorCode.unspecifiedFailure)
 
 
 def _rank(payload: PResPayload) -> tuple[int, bool]:

@@ -307,7 +307,7 @@ class Endpoint:
         """A signed Error about a message that could not be processed (§4.1)."""
         recipient = wire.header.sender if wire else None
         if recipient is None:  # it did not say, or could not be read
-            recipient = PartyID(role=self.party.role if to is None else to, brand=self.party.brand, name="unknown")
+            recipient = self.unknown
         over = self.header(wire.header.rrpid if wire else None, wire.header.message_ids if wire else MessageIDs())
         body = ErrorTBS(
             head=self.head(ID_ERROR_TBS, recipient, over),
@@ -320,6 +320,11 @@ class Endpoint:
         )
         signed = self.credentials.signer.sign(encode(body), ID_ERROR_TBS, certificates=self.credentials.chain)
         return Outgoing(to, "Error", wrap(None, encode(Error(signed_error=signed)), over))
+
+    @property
+    def unknown(self) -> PartyID:
+        """Whom an Error is addressed to if the message it is about did not say who sent it."""
+        return PartyID(role=self.party.role, brand=self.party.brand, name="unknown")
 
     # --- on the way in ----------------------------------------------------------------------------
 
@@ -424,7 +429,8 @@ class Endpoint:
             raise ProtocolError("a signed Error names its sender", code=ErrorCode.badMessageHeader)
         verified = verify(error.signed_error, content_type=ID_ERROR_TBS, certify=self.certify(sender.role))
         body = decoded(ErrorTBS, verified.content)
-        self.check_head(body.head, ID_ERROR_TBS, party_of(verified.signer, sender.role), self.party, wire)
+        addressee = body.head.recipient if body.head.recipient.name == self.unknown.name else self.party
+        self.check_head(body.head, ID_ERROR_TBS, party_of(verified.signer, sender.role), addressee, wire)
         return Event(EventKind.ERROR_RECEIVED, code=_error_code(body), detail=f"signed by {sender}")
 
     # --- handling ---------------------------------------------------------------------------------

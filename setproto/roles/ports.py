@@ -132,11 +132,15 @@ class Advice:
     amount: CurrencyAmount
 
 
+class NoReply(Exception):
+    """The bank did not answer.  What it was asked or told may have reached it or not; asking again is harmless."""
+
+
 class Issuer(Protocol):
     """The bank side as the gateway sees it; a real card network can take its place.
 
     Both methods are idempotent by reference and are called inside the gateway's transaction: should it not commit,
-    the repeated request asks or tells the same again.
+    the repeated request asks or tells the same again.  Both may raise NoReply.
     """
 
     def authorize(self, request: AuthorizationRequest) -> AuthorizationDecision:

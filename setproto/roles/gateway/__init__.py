@@ -45,6 +45,7 @@ from setproto.roles.ports import (
     Event,
     EventKind,
     Issuer,
+    NoReply,
     Outgoing,
     RandomBytes,
     Reply,
@@ -120,7 +121,11 @@ class Gateway(Endpoint):
             # Before anything happens at the bank: is there a key to seal the answer to?
             merchant = party_of(received.signed_by(), Role.merchant)
             answer_to = self.exchange_certificate(tags.me_thumb, merchant, received.certificates)
-            answer = handler(self, transaction, received)
+            try:
+                answer = handler(self, transaction, received)
+            except NoReply:
+                # Nothing is recorded, so the merchant's repetition asks the bank again, which is idempotent.
+                raise ProtocolError("the bank does not answer; ask again") from None
             return Reply((self._respond(request, received, answer_to, answer, wire),), answer.events)
 
         return self.once(transaction, wire, received, act)
