@@ -13,7 +13,7 @@ from tests.properties_document import DOCUMENT, Markers, Property, collect, prop
 CORE = {
     *(f"PU-{number}" for number in range(1, 21) if number != 9),
     *(f"OT-{number}" for number in (1, 2, 3, 5)),
-    *(f"PX-{number}" for number in (1, 2, 3, 4, 5, 6, 10, 11, 12, 17, 18)),
+    *(f"PX-{number}" for number in (1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 16, 17, 18)),
 }
 
 # Every number of the protocol reference, section 9.
