@@ -69,6 +69,8 @@ class Delivery:
 
     sender: Role
     message: Outgoing
+    arrived: bool = True
+    """Whether it got there."""
 
     @property
     def to(self) -> Role:
@@ -111,6 +113,8 @@ class Market:
     """Names of messages of which the next one gets lost on its way."""
     lost: list[Delivery] = field(default_factory=list)
     """Those that did."""
+    traffic: list[Delivery] = field(default_factory=list)
+    """All messages in the order in which they were sent, those that got lost too."""
     tamper: Callable[[Delivery], bytes] | None = None
     """What an attacker on the wire does to each message, if there is one."""
 
@@ -208,11 +212,13 @@ class Market:
             delivery = waiting.pop(0)
             if delivery.message.name in self.lose:
                 self.lose.remove(delivery.message.name)
-                self.lost.append(delivery)
+                self.lost.append(replace(delivery, arrived=False))
+                self.traffic.append(self.lost[-1])
                 continue
             data = delivery.message.data if self.tamper is None else self.tamper(delivery)
             to = delivery.to
             self.deliveries.append(Delivery(delivery.sender, Outgoing(to, delivery.message.name, data)))
+            self.traffic.append(self.deliveries[-1])
             reply = self.parties[to].handle(data)
             for event in reply.events:
                 self.events.append((to, event))

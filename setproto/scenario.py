@@ -6,7 +6,8 @@ A scenario is a TOML file (those that are shipped are in ``setproto/scenarios``)
     about = "Only part of the goods could be delivered."
 
     [order]
-    amount = "EUR 100.00"            # also: first_amount, capture_now, instalments, every_days + until
+    amount = "EUR 100.00"            # also: first_amount, capture_now, instalments, every_days + until;
+                                     # and beside name and about: balance, of the card account
 
     [[steps]]
     do = "buy"                       # PInit, P, Auth
@@ -23,8 +24,8 @@ A scenario is a TOML file (those that are shipped are in ``setproto/scenarios``)
 Steps: ``buy``, ``authorize`` (amount, more), ``reverse`` (amount), ``capture`` (amount, batch), ``reverse-capture``,
 ``credit`` (amount, batch), ``reverse-credit``, ``batch`` (operation, batch), ``certificates``, ``inquire``, ``wait``
 (days), ``lose`` (message), ``resend``.  Operations are named by number where the latest is not meant
-(``authorization``, ``capture``, ``credit``).  A step may say ``code``: the code with which it must be answered;
-without it, success is expected.
+(``authorization``, ``capture``, ``credit``).  A step that is answered may say ``code``: the code of the answer;
+without it, success is expected (of ``inquire``: any answer).
 """
 
 from __future__ import annotations
@@ -32,38 +33,43 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 from pki.der import general_time
 from setproto.amounts import CurrencyAmount
-from setproto.errors import UsageError
-from setproto.market import Delivery, Market
-from setproto.messages.codes import BatchOperation
+from setproto.errors import ErrorCode, SetError, UsageError
+from setproto.market import Market
+from setproto.messages import codes
 from setproto.messages.common import InstallRecurData, Recurring, Role
+from setproto.messages.registry import MESSAGES
 from setproto.roles.gateway import records as gateway_records
 from setproto.roles.operations import live_sum
 from setproto.roles.ports import EventKind, Outgoing
 
 SUCCESS: Final = ("approved", "success")
-STEP_FIELDS: Final = {
-    "buy": set(),
-    "authorize": {"amount", "more"},
-    "reverse": {"amount", "authorization"},
-    "capture": {"amount", "authorization", "batch"},
-    "reverse-capture": {"authorization", "capture"},
-    "credit": {"amount", "authorization", "capture", "batch"},
-    "reverse-credit": {"authorization", "capture", "credit"},
-    "batch": {"operation", "batch"},
-    "certificates": set(),
-    "inquire": set(),
-    "wait": {"days"},
-    "lose": {"message"},
-    "resend": set(),
+STEP_FIELDS: Final[dict[str, tuple[set[str], set[str]]]] = {
+    "buy": (set(), set()),
+    "authorize": ({"amount"}, {"more"}),
+    "reverse": (set(), {"amount", "authorization"}),
+    "capture": (set(), {"amount", "authorization", "batch"}),
+    "reverse-capture": (set(), {"authorization", "capture"}),
+    "credit": (set(), {"amount", "authorization", "capture", "batch"}),
+    "reverse-credit": (set(), {"authorization", "capture", "credit"}),
+    "batch": ({"batch"}, {"operation"}),
+    "certificates": (set(), set()),
+    "inquire": (set(), set()),
+    "wait": ({"days"}, set()),
+    "lose": ({"message"}, set()),
+    "resend": (set(), set()),
 }
-"""What may be done, and with which fields besides ``do`` and ``code``."""
+"""What may be done, with the fields that it needs and those that it may have, besides ``do`` and ``code``."""
+SILENT: Final = ("wait", "lose")
+"""Steps that nobody answers."""
+ORDER_FIELDS: Final = {"amount", "first_amount", "capture_now", "instalments", "every_days", "until"}
+AMOUNTS: Final = ("authorised", "captured", "credited")
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,8 @@ class Scenario:
     order: dict[str, Any]
     steps: tuple[dict[str, Any], ...]
     expect: dict[str, str]
-    balance: str = "EUR 1000.00"
+    balance: str
+    """What the card account holds in the beginning; 1000 in the currency of the order unless said."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ class Amounts:
 
     def in_words(self) -> dict[str, str]:
         """Name → amount, for people and JSON."""
-        return {name: str(getattr(self, name)) for name in ("authorised", "captured", "credited")}
+        return {name: str(getattr(self, name)) for name in AMOUNTS}
 
 
 @dataclass
@@ -96,7 +103,8 @@ class Outcome:
     """How a scenario went.  ``problems`` says everything that was not as expected."""
 
     scenario: Scenario
-    deliveries: list[Delivery]
+    market: Market
+    """Where it took place; its ``traffic`` is every message."""
     amounts: Amounts
     problems: list[str] = field(default_factory=list)
 
@@ -123,38 +131,137 @@ def _shipped_files() -> Iterable[Any]:
 def load(path: Path) -> Scenario:
     """A scenario of your own.  UsageError says what is wrong with the file."""
     try:
-        return read(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as failure:
-        raise UsageError(f"{path}: {failure}") from None
+        text = path.read_text(encoding="utf-8")
+    except OSError as failure:
+        raise UsageError(f"{path}: {failure.strerror or failure}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not UTF-8") from None
+    return read(text, str(path))
 
 
 def read(text: str, where: str) -> Scenario:
-    """A scenario from TOML.  UsageError names the file and the fault."""
+    """A scenario from TOML.  UsageError names the file, the place in it, and the fault."""
     try:
         data = tomllib.loads(text)
-        unknown = set(data) - {"name", "about", "order", "steps", "expect", "balance"}
-        if unknown:
-            raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
+        _check("", data, {"name", "order", "steps", "expect"}, {"about", "balance"})
+        _check("order: ", data["order"], {"amount"}, ORDER_FIELDS)
+        _check("expect: ", data["expect"], set(AMOUNTS), set())
+        agreed(data["order"])
         for number, step in enumerate(data["steps"], 1):
-            allowed = STEP_FIELDS.get(step.get("do"))
-            if allowed is None:
-                raise ValueError(f"step {number}: there is no {step.get('do')!r}")
-            extra = set(step) - allowed - {"do", "code"}
-            if extra:
-                raise ValueError(f"step {number} ({step['do']}): unknown {', '.join(sorted(extra))}")
-        for amount in (data["order"]["amount"], *data["expect"].values()):
-            CurrencyAmount.of(amount)
-        return Scenario(
-            data["name"],
-            data.get("about", ""),
-            data["order"],
-            tuple(data["steps"]),
-            data["expect"],
-            data.get("balance", "EUR 1000.00"),
-        )
-    except (tomllib.TOMLDecodeError, ValueError, KeyError, AttributeError, TypeError) as failure:
-        detail = f"{failure} is missing" if isinstance(failure, KeyError) else failure
-        raise UsageError(f"{where}: {detail}") from None
+            do = step.get("do") if isinstance(step, dict) else None
+            if not isinstance(do, str) or do not in STEP_FIELDS:
+                raise ValueError(f"step {number}: there is no {do!r}")
+            needed, more = STEP_FIELDS[do]
+            _check(f"step {number} ({do}): ", step, needed | {"do"}, more if do in SILENT else more | {"code"})
+        _check_currency(data)
+    except (ValueError, RecursionError) as failure:
+        raise UsageError(f"{where}: {failure}") from None
+    return Scenario(
+        data["name"],
+        data.get("about", ""),
+        data["order"],
+        tuple(data["steps"]),
+        data["expect"],
+        data.get("balance", f"{data['order']['amount'].split()[0]} 1000"),
+    )
+
+
+def agreed(order: dict[str, Any]) -> InstallRecurData | None:
+    """Instalments or recurring payments, if that is what an order is about.  ValueError if it cannot be both."""
+    recurring = None
+    if ("every_days" in order) != ("until" in order):
+        raise ValueError("order: every_days and until go together")
+    if "every_days" in order:
+        last = general_time(_date(order["until"]))
+        recurring = Recurring(recurring_frequency=order["every_days"], recurring_expiry=last)
+    if recurring is None and "instalments" not in order:
+        return None
+    return InstallRecurData(install_total_trans=order.get("instalments"), recurring=recurring)
+
+
+def _check(place: str, table: Any, needed: set[str], more: set[str]) -> None:
+    """ValueError unless a table has what it needs, nothing that is not known, and values that make sense."""
+    if not isinstance(table, dict):
+        raise ValueError(f"{place}not a table")
+    for fault, names in (("missing", needed - set(table)), ("unknown", set(table) - needed - more)):
+        if names:
+            raise ValueError(f"{place}{fault}: {', '.join(sorted(names))}")
+    for name, value in table.items():
+        try:
+            FIELDS[name](value)
+        except (ValueError, TypeError, AttributeError) as failure:
+            raise ValueError(f"{place}{name}: {failure}") from None
+
+
+def _check_currency(data: dict[str, Any]) -> None:
+    """ValueError unless a scenario is about money of one kind."""
+    currency = CurrencyAmount.of(data["order"]["amount"]).currency
+    tables = {"": data, "order: ": data["order"], "expect: ": data["expect"]}
+    tables |= {f"step {number} ({step['do']}): ": step for number, step in enumerate(data["steps"], 1)}
+    for place, table in tables.items():
+        for name in ("amount", "first_amount", "balance", *AMOUNTS):
+            if name in table and CurrencyAmount.of(table[name]).currency != currency:
+                raise ValueError(f"{place}{name}: not in the currency of the order")
+
+
+def _is(of_type: type, words: str) -> Callable[[Any], None]:
+    def check(value: Any) -> None:
+        if type(value) is not of_type:
+            raise ValueError(f"{words} is wanted")
+
+    return check
+
+
+def _number(limit: int) -> Callable[[Any], None]:
+    def check(value: Any) -> None:
+        if type(value) is not int or not 1 <= value <= limit:
+            raise ValueError(f"a number from 1 to {limit:,} is wanted")
+
+    return check
+
+
+def _one_of(words: str, names: Iterable[str]) -> Callable[[Any], None]:
+    known = frozenset(names)
+
+    def check(value: Any) -> None:
+        if value not in known:
+            raise ValueError(f"there is no {words} {value!r}")
+
+    return check
+
+
+def _amount(value: Any) -> None:
+    if not isinstance(value, str):
+        raise ValueError('an amount is written like "EUR 12.50"')
+    CurrencyAmount.of(value)
+
+
+def _date(value: Any) -> datetime:
+    day = date.fromisoformat(value) if isinstance(value, str) else value
+    if type(day) is not date:
+        raise ValueError("a date is wanted, like 2026-03-20")
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+_LISTS: Final = (
+    *(codes.CompletionCode, codes.AuthCode, codes.CapCode, codes.AuthRevCode, codes.CapRevOrCredCode),
+    *(codes.PCertCode, codes.BAStatus, ErrorCode),
+)
+FIELDS: Final[dict[str, Callable[[Any], object]]] = {
+    **{name: _is(str, "a text") for name in ("name", "about", "do")},
+    **{name: _is(dict, "a table") for name in ("order", "expect")},
+    **{name: _is(bool, "true or false") for name in ("capture_now", "more")},
+    **dict.fromkeys(("amount", "first_amount", "balance", *AMOUNTS), _amount),
+    **dict.fromkeys(("authorization", "capture", "credit", "instalments"), _number(1_000)),
+    **dict.fromkeys(("days", "every_days"), _number(366)),
+    "steps": _is(list, "a list of steps"),
+    "until": _date,
+    "batch": _number(1_000_000_000),
+    "code": _one_of("code", (code.name for of_list in _LISTS for code in of_list)),
+    "message": _one_of("message", (message.name for message in MESSAGES.values())),
+    "operation": _one_of("operation", (operation.name for operation in codes.BatchOperation)),
+}
+"""Field, wherever it stands → ValueError, TypeError or AttributeError for a value that makes no sense."""
 
 
 # --- running ------------------------------------------------------------------------------------
@@ -169,13 +276,14 @@ def run(scenario: Scenario, suite: str = "p256") -> Outcome:
         problem = runner.step(step)
         if problem:
             problems.append(f"step {number} ({step['do']}): {problem}")
+    problems.extend(f"{name}: to be lost, and never sent" for name in market.lose)
     amounts = runner.amounts()
     problems.extend(runner.disagreements(amounts))
     expected = {name: CurrencyAmount.of(text) for name, text in scenario.expect.items()}
     for name, value in expected.items():
         if not value.same_value(getattr(amounts, name)):
             problems.append(f"{name}: {getattr(amounts, name)}, expected {value}")
-    return Outcome(scenario, market.deliveries, amounts, problems)
+    return Outcome(scenario, market, amounts, problems)
 
 
 class _Runner:
@@ -183,19 +291,11 @@ class _Runner:
 
     def __init__(self, market: Market, scenario: Scenario) -> None:
         self.market = market
-        order = dict(scenario.order)
-        agreed = None
-        if "instalments" in order:
-            agreed = InstallRecurData(install_total_trans=order["instalments"])
-        elif "every_days" in order:
-            until = datetime.fromisoformat(order["until"]).replace(tzinfo=UTC)
-            agreed = InstallRecurData(
-                recurring=Recurring(recurring_frequency=order["every_days"], recurring_expiry=general_time(until))
-            )
+        order = scenario.order
         self.order = market.order(
             order["amount"],
             scenario.name.encode(),
-            install_recur_data=agreed,
+            install_recur_data=agreed(order),
             first_amount=order.get("first_amount"),
             capture_now=order.get("capture_now", False),
         )
@@ -204,7 +304,7 @@ class _Runner:
 
     def step(self, step: dict[str, Any]) -> str | None:
         """Do it; what was not as expected, or None."""
-        before = len(self.market.events)
+        before, lost = len(self.market.events), len(self.market.lost)
         do = step["do"]
         try:
             if do == "buy":
@@ -218,15 +318,15 @@ class _Runner:
                 self.market.deliver(Role.cardholder, self.market.cardholder.inquire(self.lid_c))
             else:
                 self.market.deliver(Role.merchant, self._request(step))
-        except UsageError as failure:
-            return str(failure)
-        said = self._codes(before)
-        wanted = step.get("code")
-        if do in ("wait", "lose", "inquire"):
+        except SetError as failure:
+            return failure.detail
+        if do in SILENT:
             return None
+        said = self._results(before) if do == "inquire" else self._codes(before)
+        wanted = step.get("code")
         if not said:
-            return None if self._was_lost() else "no answer"
-        if wanted is None and said[-1] not in SUCCESS:
+            return None if len(self.market.lost) > lost and wanted is None else "no answer"
+        if wanted is None and do != "inquire" and said[-1] not in SUCCESS:
             return f"answered with {said[-1]}"
         if wanted is not None and said[-1] != wanted:
             return f"answered with {said[-1]}, expected {wanted}"
@@ -265,9 +365,9 @@ class _Runner:
             if role is Role.merchant and event.kind in answered and event.code is not None
         ]
 
-    def _was_lost(self) -> bool:
-        """Whether a message that the step waited for was to get lost."""
-        return bool(self.market.lost)
+    def _results(self, before: int) -> list[str]:
+        """What the merchant's answers said to the cardholder since then."""
+        return [event.detail for _, event in self.market.events[before:] if event.kind is EventKind.RESULT]
 
     def amounts(self) -> Amounts:
         """The money as the gateway has it."""
@@ -307,6 +407,6 @@ def _needed(amount: CurrencyAmount | None) -> CurrencyAmount:
     return amount
 
 
-def _operation(step: dict[str, Any]) -> BatchOperation | None:
+def _operation(step: dict[str, Any]) -> codes.BatchOperation | None:
     name = step.get("operation")
-    return None if name is None else BatchOperation[name]
+    return None if name is None else codes.BatchOperation[name]

@@ -1,7 +1,8 @@
-"""What all commands say and how: one console, one form of error."""
+"""What all commands take and say, and how: the suites, one console, one form of error."""
 
 from __future__ import annotations
 
+import enum
 import io
 import sys
 from collections.abc import Iterator
@@ -10,9 +11,19 @@ from typing import NoReturn
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 PLAIN_WIDTH = 120
 """Columns where there is no terminal to ask."""
+
+
+class Suite(enum.StrEnum):
+    """The suites, as the command line takes them: held equal to ``crypto.suites.SUITES`` by a test."""
+
+    P256 = "p256"
+    RSA3072 = "rsa3072"
+    ED25519 = "ed25519"
+    MLDSA65 = "mldsa65"
 
 
 @contextmanager
@@ -25,6 +36,14 @@ def console() -> Iterator[Console]:
     yield Console(file=written, width=PLAIN_WIDTH, no_color=True, color_system=None, highlight=False)
     for line in written.getvalue().splitlines():
         typer.echo(line.rstrip())
+
+
+def title(out: Console, text: str) -> None:
+    """A heading, underlined."""
+    out.print(Text(text, style="bold underline"))
+    if not out.is_terminal:
+        out.print("─" * len(text))
+    out.print()
 
 
 def complain(message: str) -> None:

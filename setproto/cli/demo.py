@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import enum
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,17 +11,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from setproto.cli.console import console, refuse
-from setproto.demo import Demonstration, KeepRefused, Step, demonstrate, keep, prepare
-
-
-class Suite(enum.StrEnum):
-    """The suites, as the command line takes them: held equal to ``crypto.suites.SUITES`` by a test."""
-
-    P256 = "p256"
-    RSA3072 = "rsa3072"
-    ED25519 = "ed25519"
-    MLDSA65 = "mldsa65"
+from setproto.cli.console import Suite, console, refuse, title
+from setproto.cli.timeline import SIZES, messages, timeline
+from setproto.demo import Demonstration, KeepRefused, demonstrate, keep, prepare
 
 
 def demo(
@@ -74,10 +64,7 @@ def report(shown: Demonstration) -> dict[str, Any]:
         "completion_code": None if code is None else code.name,
         "amount": str(shown.amount),
         "test_card": shown.test_card,
-        "messages": [
-            {"n": s.n, "name": s.name, "from": s.sender.name, "to": s.recipient.name, "bytes": s.size}
-            for s in shown.steps
-        ],
+        "messages": messages(shown.steps),
         "attacks": [
             {"name": a.name, "refused_by": a.refused_by if a.refused else None, "error": a.error} for a in shown.attacks
         ],
@@ -97,68 +84,22 @@ def report(shown: Demonstration) -> dict[str, Any]:
 
 def show(shown: Demonstration, out: Console) -> None:
     """The whole report."""
-    _title(out, f"A purchase of {shown.amount}, suite {shown.market.suite}")
+    title(out, f"A purchase of {shown.amount}, suite {shown.market.suite}")
     for endpoint in shown.market.parties.values():
         out.print(Text.assemble((f"{endpoint.party.role.name:10}  ", "dim"), endpoint.party.name))
     out.print()
-    out.print(_timeline(shown.steps))
-    out.print("Sizes of sealed objects in parentheses, in octets.", style="dim")
+    out.print(timeline(shown.steps))
+    out.print(SIZES, style="dim")
     out.print()
-    _title(out, "The same purchase as the merchant saw it, and as the gateway saw it")
+    title(out, "The same purchase as the merchant saw it, and as the gateway saw it")
     out.print(_facts(shown))
     out.print()
-    _title(out, "Four attacks on it")
+    title(out, "Four attacks on it")
     out.print(_attacks(shown))
-    _title(out, "The card number in what the merchant held")
+    title(out, "The card number in what the merchant held")
     out.print(_scan(shown))
     out.print()
     out.print(_verdict(shown))
-
-
-def _title(out: Console, text: str) -> None:
-    out.print(Text(text, style="bold underline"))
-    if not out.is_terminal:
-        out.print("─" * len(text))
-    out.print()
-
-
-def _timeline(steps: list[Step]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("n", justify="right", style="dim", no_wrap=True)
-    table.add_column("message", no_wrap=True)
-    table.add_column("from → to", no_wrap=True)
-    table.add_column("octets", justify="right", no_wrap=True)
-    table.add_column("how it is protected, and who can read what", overflow="fold")
-    for step in steps:
-        table.add_row(
-            str(step.n),
-            Text(step.name, style="bold"),
-            f"{step.sender.name} → {step.recipient.name}",
-            f"{step.size:,}",
-            Group(Text(step.protection, style="italic"), _details(step), ""),
-        )
-    return table
-
-
-def _details(step: Step) -> Table:
-    """A line per signature, per recipient of seals, and per circle of readers; long ones wrap under themselves."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
-    for what, by in step.signed:
-        grid.add_row(Text("signed", style="green"), _line([what], f"by the {by.name}"))
-    for role in dict.fromkeys(to for _, to, _ in step.sealed):
-        whats = [f"{what} ({size:,})" for what, to, size in step.sealed if to is role]
-        grid.add_row(Text("sealed", style="magenta"), _line(whats, f"to the {role.name}"))
-    if step.anyone:
-        grid.add_row(Text("read", style="cyan"), _line(step.anyone, "by anyone"))
-    for role, names in step.opens.items():
-        grid.add_row(Text("read", style="cyan"), _line(names, f"by the {role.name} alone"))
-    return grid
-
-
-def _line(what: Sequence[str], whom: str) -> Text:
-    return Text.assemble(", ".join(what), (f" {whom}", "dim"))
 
 
 def _facts(shown: Demonstration) -> Table:

@@ -19,7 +19,7 @@ from setproto.market import ACQUIRER_BIN, Delivery, Market, credentials
 from setproto.messages.codes import AuthCode
 from setproto.messages.common import PartyID, Role
 from setproto.messages.oids import ID_PAN_DATA, ID_PI_OI_LINK
-from setproto.messages.payment import AuthReqData, EncB
+from setproto.messages.payment import AuthReqData, EncB, PaymentInstruction
 from setproto.messages.purchase import PI, OIData, PISeals, PReq
 from setproto.messages.registry import AUTH_REQ, PREQ
 from setproto.messages.wrapper import MessageIDs, wrap
@@ -89,8 +89,7 @@ class Attacks:
     def payment_moved(self) -> Attack:
         """The first gateway opens the payment instruction and seals it again, to a second one of the same brand."""
         first = self.market.gateway
-        body, pi_der = self._auth_req()
-        pi = decode(PI, pi_der)
+        body, pi = self._auth_req()
         seals = decode(PISeals, pi.seals)
         trans_ids = body.auth_req_item.auth_tags.trans_ids
         opened = self._opened()
@@ -111,7 +110,7 @@ class Attacks:
         )
         control = unseal(moved.sealed_pan, second.exchange_key(), context=there[ID_PAN_DATA])
         before = self._balance()
-        request = self._new_auth_req(body, certificate, encode(replace(pi, seals=encode(moved))))
+        request = self._new_auth_req(body, certificate, replace(pi, seals=encode(moved)))
         reply = self._deliver(Role.merchant, second, request.data, AUTH_REQ.name)
         return self._attack(
             "payment-moved",
@@ -195,14 +194,19 @@ class Attacks:
         """Hand over a message and take the answers down."""
         self.traffic.append(Delivery(sender, Outgoing(to.party.role, name, data)))
         reply = to.handle(data)
-        self.traffic.extend(Delivery(to.party.role, answer) for answer in reply.outgoing)
+        for answer in reply.outgoing:
+            back = answer if answer.to is not None else replace(answer, to=sender)
+            self.traffic.append(Delivery(to.party.role, back))
         return reply
 
-    def _auth_req(self) -> tuple[AuthReqData, bytes]:
+    def _auth_req(self) -> tuple[AuthReqData, PI]:
         """The merchant's own AuthReq: its body, and the payment instruction that it passed on."""
         data = self._recorded(AUTH_REQ.name)
         body = next(e.data for e in self._read(data) if e.kind is Kind.PLAIN and e.name == "AuthReqTBS")
-        return decode(AuthReqData, body), decode(EncB, open_wrapper(data).body).baggage
+        carried = decode(PaymentInstruction, decode(EncB, open_wrapper(data).body).baggage)
+        if carried.pi is None:
+            raise ValueError("the first AuthReq of a purchase carries the PI")
+        return decode(AuthReqData, body), carried.pi
 
     def _opened(self) -> dict[str, bytes]:
         """What the first gateway reads with its own key."""
@@ -235,9 +239,9 @@ class Attacks:
             random=market.random,
         )
 
-    def _new_auth_req(self, body: AuthReqData, to: ValidatedCertificate, pi: bytes) -> Outgoing:
+    def _new_auth_req(self, body: AuthReqData, to: ValidatedCertificate, pi: PI) -> Outgoing:
         """A fresh request of the merchant, correct in everything, for this payment instruction."""
-        merchant = self.market.merchant
+        merchant, baggage = self.market.merchant, encode(PaymentInstruction(pi=pi))
         item = body.auth_req_item
         rrpid = merchant.random(20)
         rr_tags = replace(item.auth_tags.auth_rr_tags, rrpid=rrpid, date=general_time(merchant.clock()))
@@ -246,10 +250,10 @@ class Attacks:
         request = replace(
             body,
             head=merchant.head(AUTH_REQ.content_type, party_of(to, Role.gateway), over),
-            baggage_digest=baggage_digest(AUTH_REQ, pi),
+            baggage_digest=baggage_digest(AUTH_REQ, baggage),
             auth_req_item=replace(item, auth_tags=tags),
         )
-        return merchant.protect(AUTH_REQ, over, request, recipient=to, baggage=pi).outgoing
+        return merchant.protect(AUTH_REQ, over, request, recipient=to, baggage=baggage).outgoing
 
     def _balance(self) -> tuple[object, ...]:
         account = self.market.account

@@ -94,19 +94,18 @@ def script(suite: str, at: int, authorities: Sequence[str], checks: Sequence[Che
     """The whole script, for the time ``at`` (seconds since 1970) and the authorities from the root downwards."""
     names = " ".join(authorities)
     head = f"SUITE={suite}\nAT={at}\nAUTHORITIES='{names}'\n"
-    order = (Chain, Revoked, Signed, Sealed, Token, Lies)
-    titles = {
+    titles: dict[type[Check], str] = {
         Chain: "Certificates: each chain to the root, with the CRLs of every authority",
         Revoked: "The same with the CRL of the last attack: refused, as revoked",
         Signed: "Signed objects",
         Sealed: "Sealed objects",
-        Token: "Capture tokens: sealed by the gateway to itself under a shared key",
+        Token: "Tokens: sealed by the gateway to itself under a shared key",
         Lies: "Every object is the one in its message, or in what was opened there",
     }
     parts = [HEAD, head, BODY]
-    for kind in order:
+    for kind, title in titles.items():
         lines = [check.line() for check in checks if isinstance(check, kind)]
-        parts.append("\n".join([f"title '{titles[kind]}'", *lines, "", ""]))
+        parts.append("\n".join([f"title '{title}'", *lines, "", ""]))
     return "".join([*parts, TAIL])
 
 

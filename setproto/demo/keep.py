@@ -14,10 +14,10 @@ from pki.keystore import dump_unencrypted_for_tests
 from setproto.crypto.recipients import SharedKey
 from setproto.demo.check import Chain, Check, Lies, Revoked, Sealed, Signed, Token, script
 from setproto.demo.run import Demonstration
-from setproto.demo.views import everyone, objects
+from setproto.demo.views import everyone, objects, token_keys
 from setproto.errors import UsageError
 from setproto.messages.common import Role
-from setproto.reading import Found, Kind
+from setproto.reading import Found, Kind, Reader
 from setproto.reading.cms import read_signed
 from setproto.reading.pem import to_pem
 from setproto.roles.endpoint import Endpoint
@@ -52,11 +52,12 @@ class _Keeper:
             self._write(f"gateway/{name}", data)
         self._authorities()
         checks: list[Check] = [*self._parties()]
+        market = self.shown.market
+        reader = Reader(everyone(market))
         for n, delivery in enumerate(self.shown.deliveries, 1):
             name, data = f"{n:02d}-{delivery.message.name}", delivery.message.data
             self._write(f"messages/{name}.der", data)
-            checks.extend(self._objects(name, data))
-        market = self.shown.market
+            checks.extend(self._objects(name, data, objects(data, reader)))
         text = script(market.suite, int(market.clock().timestamp()), self._authority_names(), checks)
         self._write("CHECK.sh", text.encode(), mode=0o755)
 
@@ -97,13 +98,15 @@ class _Keeper:
 
     # --- signed and sealed objects ----------------------------------------------------------------
 
-    def _objects(self, message: str, data: bytes) -> list[Check]:
+    def _objects(self, message: str, data: bytes, found_in_it: list[Found]) -> list[Check]:
         """Every object in a message, with what is needed to check it; and where it lies."""
         checks: list[Check] = []
         places = {f"messages/{message}.der": data}
-        for found in objects(data, everyone(self.shown.market)):
-            if found.kind is Kind.PLAIN or found.content is None:
+        for found in found_in_it:
+            if found.kind is Kind.PLAIN:
                 continue
+            if found.content is None:
+                raise ValueError(f"{found.name} in {message} does not open")
             name = f"{message}.{found.name}"
             path = f"{found.kind.value}/{name}.der"
             self._write(path, found.data)
@@ -137,8 +140,8 @@ class _Keeper:
     def _sealed(self, name: str, found: Found) -> tuple[str, Check]:
         market = self.shown.market
         self._write(f"sealed/{name}.context", found.context)
-        token = market.gateway.token_key
-        if found.party == token.identifier:
+        token = next((key for key in token_keys(market) if key.identifier == found.party), None)
+        if token is not None:
             opened = self._opened(Role.gateway, found)
             derived = SharedKey.derive(token.private_key, found.context).hex()
             self._write(f"keys/{name}.hex", f"{derived}\n".encode(), mode=0o600)

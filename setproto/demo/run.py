@@ -13,7 +13,7 @@ from setproto.demo.views import Fact, Step, everyone, facts, objects, openers, s
 from setproto.market import TEST_CARD, Delivery, Market, Purchase
 from setproto.messages.codes import CompletionCode
 from setproto.messages.common import Role
-from setproto.reading import Kind
+from setproto.reading import Kind, Reader
 from setproto.scan import Scan, scan
 
 AMOUNT = "EUR 42.00"
@@ -96,27 +96,37 @@ def holdings(market: Market, role: Role, more: Iterable[Delivery] = ()) -> dict[
     held: dict[str, bytes] = {}
     party = market.parties[role]
     own = set(party.credentials.own_certificates)
+    mine, all_of_them = Reader(openers(market)[role]), Reader(everyone(market))
     numbered = [(f"{n:02d}", d) for n, d in enumerate(market.deliveries, 1)]
     numbered += [(f"attack-{n:02d}", d) for n, d in enumerate(more, 1)]
     for label, delivery in numbered:
         sent = delivery.sender is role
-        if not sent and delivery.message.to is not role:
+        if not sent and delivery.to is not role:
             continue
         name, data = f"{label}-{delivery.message.name}", delivery.message.data
         held[f"{name}.{'sent' if sent else 'received'}.der"] = data
-        for found in objects(data, openers(market)[role]):
+        for found in objects(data, mine):
             title = f"{name}.{found.kind.value}-{found.name}"
-            held[f"{title}.der"] = found.data
+            _add(held, title, ".der", found.data)
             if found.kind is not Kind.PLAIN and found.content is not None:
-                held[f"{title}.content"] = found.content
+                _add(held, title, ".content", found.content)
         # What it signed before it sealed it to somebody else, it has seen too.
-        for found in objects(data, everyone(market)) if sent else ():
+        for found in objects(data, all_of_them) if sent else ():
             if found.kind is Kind.SIGNED and found.certificate in own and found.content is not None:
-                held[f"{name}.signed-{found.name}.der"] = found.data
-                held[f"{name}.signed-{found.name}.content"] = found.content
+                _add(held, f"{name}.signed-{found.name}", ".der", found.data)
+                _add(held, f"{name}.signed-{found.name}", ".content", found.content)
     for number, ((table, key), value) in enumerate(sorted(market.stores[role].dump().items()), 1):
         held[f"store-{number:02d}-{table}.key"] = key
         held[f"store-{number:02d}-{table}.value"] = value
     for number, certificate in enumerate((*party.credentials.own_certificates, *party.held), 1):
         held[f"certificate-{number:02d}.der"] = certificate
     return held
+
+
+def _add(held: dict[str, bytes], title: str, ending: str, data: bytes) -> None:
+    """Under a name of its own: a message may hold several objects of one type."""
+    name, number = f"{title}{ending}", 1
+    while held.get(name, data) != data:
+        number += 1
+        name = f"{title}-{number}{ending}"
+    held[name] = data

@@ -5,11 +5,13 @@ not verifying: nothing here decides whether to believe what it shows.
 """
 
 from setproto.reading.found import Found, Kind, NotReadable, open_wrapper
-from setproto.reading.keys import Opener, load_opener
+from setproto.reading.keys import AnyOpener, CardMessageOpener, Opener, TokenOpener, load_opener
 from setproto.reading.reader import Reader
 from setproto.reading.values import Node, Show, mask_pan
 
 __all__ = [
+    "AnyOpener",
+    "CardMessageOpener",
     "Found",
     "Kind",
     "Node",
@@ -17,6 +19,7 @@ __all__ = [
     "Opener",
     "Reader",
     "Show",
+    "TokenOpener",
     "load_opener",
     "mask_pan",
     "open_wrapper",

@@ -10,15 +10,34 @@ from cryptography.x509 import ObjectIdentifier
 
 from pki.der import sequence
 from setproto.errors import SetError
+from setproto.messages.batch import TransactionDetail
 from setproto.messages.common import VERSION, PartyID, SealContext
 from setproto.messages.error import ErrorTBS
-from setproto.messages.oids import ID_CAP_TOKEN_DATA, ID_ERROR_TBS, ID_PAN_DATA, ID_PI_OI_LINK
-from setproto.messages.payment import CapTokenData
-from setproto.messages.purchase import PI, PANData, PIOILink, PISeals
+from setproto.messages.oids import (
+    ID_ACQ_CARD_CODE_MSG,
+    ID_AUTH_TOKEN_PAN,
+    ID_AUTH_TOKEN_TBS,
+    ID_CAP_TOKEN_DATA,
+    ID_ERROR_TBS,
+    ID_PAN_DATA,
+    ID_PI_OI_LINK,
+)
+from setproto.messages.payment import (
+    AcqCardCodeMsg,
+    AuthResBaggage,
+    AuthToken,
+    AuthTokenData,
+    CapTokenData,
+    CapTokenSeq,
+    PANToken,
+)
+from setproto.messages.purchase import PI, PANData, PIOILink, PISeals, Results
 from setproto.messages.registry import MESSAGES
 from setproto.messages.wrapper import Wire, unwrap
-from setproto.reading.values import oid_name
-from setproto.roles import cardholder, endpoint, gateway, merchant
+from setproto.roles import cardholder, endpoint
+from setproto.roles.gateway import batches
+from setproto.roles.gateway import records as gateway_records
+from setproto.roles.merchant import records as merchant_records
 
 BODIES: Final[dict[ObjectIdentifier, type]] = {
     **{message.content_type: message.body for message in MESSAGES.values()},
@@ -26,11 +45,25 @@ BODIES: Final[dict[ObjectIdentifier, type]] = {
     ID_PI_OI_LINK: PIOILink,
     ID_PAN_DATA: PANData,
     ID_CAP_TOKEN_DATA: CapTokenData,
+    ID_AUTH_TOKEN_TBS: AuthTokenData,
+    ID_AUTH_TOKEN_PAN: PANToken,
+    ID_ACQ_CARD_CODE_MSG: AcqCardCodeMsg,
 }
 """Content type → what stands in a signed or sealed object of that type."""
 
-NAMES_OF: Final = {of_type: oid_name(oid) for oid, of_type in BODIES.items()}
-"""Type → the name of its content type."""
+SEALED_FIELDS: Final[dict[tuple[type, str], ObjectIdentifier]] = {
+    (PISeals, "sealed_pi"): ID_PI_OI_LINK,
+    (PISeals, "sealed_pan"): ID_PAN_DATA,
+    (AuthToken, "sealed_token"): ID_AUTH_TOKEN_TBS,
+    (AuthToken, "sealed_pan"): ID_AUTH_TOKEN_PAN,
+    (AuthResBaggage, "cap_token"): ID_CAP_TOKEN_DATA,
+    (CapTokenSeq, "tokens"): ID_CAP_TOKEN_DATA,
+    (merchant_records.AuthorizationRecord, "cap_token"): ID_CAP_TOKEN_DATA,
+    (AuthResBaggage, "acq_card_msg"): ID_ACQ_CARD_CODE_MSG,
+    (Results, "acq_card_msg"): ID_ACQ_CARD_CODE_MSG,
+    (merchant_records.PurchaseRecord, "acq_card_msg"): ID_ACQ_CARD_CODE_MSG,
+}
+"""Field of a message or a record → what is sealed in it."""
 
 
 @sequence
@@ -52,9 +85,13 @@ class DualTBS:
 
 NOTES: Final = (
     cardholder.Purchase,
-    merchant.PurchaseRecord,
-    merchant.OrderRecord,
-    gateway.AuthorizationRecord,
+    merchant_records.PurchaseRecord,
+    merchant_records.OrderRecord,
+    merchant_records.RequestRecord,
+    merchant_records.Member,
+    gateway_records.PurchaseRecord,
+    batches.BatchRecord,
+    TransactionDetail,
     endpoint.AnswerRecord,
     PI,
     PISeals,
@@ -98,20 +135,20 @@ class Found:
 
 @dataclass(frozen=True)
 class Around:
-    """What the message says about the sealed objects in it."""
+    """What is known about the place of a sealed object: who made it, in which purchase, for which request."""
 
-    sender: PartyID
-    suite: str
-    xid: bytes | None
-    rrpid: bytes | None
+    sender: PartyID | None = None
+    """None if the object stands alone."""
+    xid: bytes | None = None
+    rrpid: bytes | None = None
 
-    def context(self, content_type: ObjectIdentifier, recipient: PartyID) -> SealContext:
-        """What an object in this place is bound to, if it is sealed to ``recipient``."""
+    def context(self, content_type: ObjectIdentifier, suite: str, sender: PartyID, recipient: PartyID) -> SealContext:
+        """What an object in this place is bound to."""
         return SealContext(
             type=content_type,
             version=VERSION,
-            suite=self.suite,
-            sender=self.sender,
+            suite=suite,
+            sender=sender,
             recipient=recipient,
             xid=self.xid,
             rrpid=self.rrpid,

@@ -5,31 +5,74 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.x509 import ObjectIdentifier
 
 from pki import KeyStoreError, check_certificate, subject_key_identifier
-from pki.checking import CheckedCertificate
+from pki.der import encode
 from pki.keystore import load_unencrypted_for_tests
-from pki.profiles import CertificateKind, Use
+from pki.profiles import Use
 from pki.suites import SUITES, key_identifier
 from setproto.crypto.cms import RecipientKey, SecretKey
 from setproto.crypto.recipients import KEY_MANAGEMENT
 from setproto.errors import UsageError
-from setproto.messages.common import PartyID, Role
+from setproto.messages.common import PartyID, SealContext
+from setproto.messages.purchase import AcqBackKeyData
+from setproto.reading.found import Around
 from setproto.reading.pem import from_pem, labels
-
-_ROLES = {CertificateKind.MERCHANT_EXCHANGE: Role.merchant, CertificateKind.GATEWAY_EXCHANGE: Role.gateway}
+from setproto.roles.cardholder import card_message_context
 
 
 @dataclass(frozen=True)
 class Opener:
-    """A key, and whose it is.
+    """A key-exchange key, and whose it is.
 
-    With an ``owner`` the context of a sealed object is built from the message around it, as the owner's role builds
-    it.  Without one, the context is the one that the object claims.
+    With an ``owner`` the context of a sealed object is built from what is around it, as the owner's role builds it.
+    Without one, and for an object that stands alone, the context is the one that the object claims.
     """
 
-    key: RecipientKey | SecretKey
+    key: RecipientKey
     owner: PartyID | None = None
+
+    def context(self, around: Around, named: ObjectIdentifier | None, claimed: SealContext | None) -> bytes | None:
+        """What an object of the type that is ``named`` in its place has to be bound to; None if that is unknown."""
+        if self.owner is not None and around.sender is not None and named is not None:
+            return encode(around.context(named, self.key.suite, around.sender, self.owner))
+        return None if claimed is None else encode(claimed)
+
+
+@dataclass(frozen=True)
+class TokenOpener:
+    """A key under which a gateway seals tokens to itself."""
+
+    key: SecretKey
+    owner: PartyID
+    suite: str
+
+    def context(self, around: Around, named: ObjectIdentifier | None, claimed: SealContext | None) -> bytes | None:
+        """As for ``Opener``; a token claims nothing, so nothing can be said about one that stands alone."""
+        if named is None or around.xid is None or around.rrpid is None:
+            return None
+        return encode(around.context(named, self.suite, self.owner, self.owner))
+
+
+@dataclass(frozen=True)
+class CardMessageOpener:
+    """The key that a cardholder chose for the acquirer's message about one purchase."""
+
+    key: SecretKey
+    """Its identifier is the XID."""
+
+    @classmethod
+    def of(cls, back_key: AcqBackKeyData, xid: bytes) -> CardMessageOpener:
+        """From a payment instruction that was opened."""
+        return cls(SecretKey(back_key.acq_back_key, xid))
+
+    def context(self, around: Around, named: ObjectIdentifier | None, claimed: SealContext | None) -> bytes | None:
+        """The same in every place: the message is about the purchase and nothing else."""
+        return card_message_context(self.key.identifier)
+
+
+AnyOpener = Opener | TokenOpener | CardMessageOpener
 
 
 class _BareKey(RecipientKey):
@@ -41,11 +84,6 @@ class _BareKey(RecipientKey):
         self.identifier = key_identifier(private_key.public_key())  # type: ignore[attr-defined]
         self.key_management = KEY_MANAGEMENT[suite_name]
         self.private_key = private_key
-
-
-def owner_of(certificate: CheckedCertificate, brand: str, party_id: str) -> PartyID:
-    """How the holder of a key-exchange certificate is named on the wire."""
-    return PartyID(role=_ROLES[certificate.kind], brand=brand, name=party_id)
 
 
 def load_opener(pem: bytes, certificate: bytes | None = None) -> Opener:

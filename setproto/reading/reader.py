@@ -1,54 +1,65 @@
 """The walker: a message, or whatever is in one, as a tree; and a list of every object met on the way.
 
-Sealed objects are opened where one of the reader's keys fits.  The context that opening needs is built from the
-header and the names, as the roles build it (``roles.endpoint.Endpoint.context``); only for a key whose owner is not
-known, or an object without a message around it, is it the one that the object claims.
+Sealed objects are opened where one of the reader's keys fits.  The context that opening needs is built from what is
+around them, header and names or the record they are kept in, as the roles build it (``reading.keys``).
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import is_dataclass, replace
+from typing import Any, Final
 
 from cryptography.x509 import ObjectIdentifier
 
 from pki import CertificateError
 from pki.der import DecodingFailure as NotDER
 from pki.der import decode, encode
-from setproto.crypto.cms import SecretKey, unseal
+from setproto.crypto.cms import unseal
 from setproto.crypto.dual import Part
-from setproto.errors import DecryptionFailure, ProtocolError, SetError
+from setproto.errors import DecryptionFailure, SetError
 from setproto.messages.error import Error
-from setproto.messages.oids import (
-    ID_CAP_TOKEN_DATA,
-    ID_OI_DATA,
-    ID_PAN_DATA,
-    ID_PI_DATA,
-    ID_PI_OI_LINK,
-    ID_PI_SEALS,
+from setproto.messages.oids import ID_OI_DATA, ID_PI_DATA, ID_PI_SEALS
+from setproto.messages.payment import (
+    ACQ_BACK_ALG,
+    AuthRevReqData,
+    AuthRevResData,
+    CapReqData,
+    CapRevOrCredReqData,
+    CapTokenSeq,
+    EncB,
 )
-from setproto.messages.payment import AuthResBaggage, CapReqData, CapTokenSeq, EncB
 from setproto.messages.purchase import PI, PURCHASE, OIData, PANData, PIData, PIOILink, PISeals, PReq
-from setproto.messages.registry import MessageType, Operator
+from setproto.messages.registry import AUTH_REV_RES, MessageType, Operator
 from setproto.messages.wrapper import MAX_MESSAGE, Wire
 from setproto.reading.certificates import certificate_node, crl_node, is_certificate, summary
 from setproto.reading.cms import SealedObject, read_sealed, read_signed
-from setproto.reading.found import BODIES, NAMES_OF, NOTES, Around, DualTBS, Found, Kind, NotReadable, open_wrapper
-from setproto.reading.keys import Opener
+from setproto.reading.found import BODIES, NOTES, SEALED_FIELDS, Around, DualTBS, Found, Kind, NotReadable, open_wrapper
+from setproto.reading.keys import AnyOpener, CardMessageOpener
 from setproto.reading.values import Node, Show, octets, oid_name, value_node
 from setproto.reading.values import fields as field_nodes
 from setproto.roles import endpoint
 
+Within = tuple[Any, ...]
+"""The values around a value, from the outside in."""
+MAX_DEPTH: Final = 40
+"""Values within values that are read: no message or record comes near, but octets can be made that would."""
+
 
 class Reader:
-    """Reads with the keys of whoever looks; ``found`` grows with every object met."""
+    """Reads with the keys of whoever looks; ``found`` grows with every object met.
 
-    def __init__(self, openers: Sequence[Opener] = (), show: Show = Show.HIDDEN) -> None:
-        self.openers = tuple(openers)
+    It remembers what its owner would: keys that came in a payment instruction, and which authorisation a reversal
+    is about, which the answer to the reversal does not say outside its seal.
+    """
+
+    def __init__(self, openers: Sequence[AnyOpener] = (), show: Show = Show.HIDDEN) -> None:
+        self.openers = list(openers)
         self.show = show
         self.found: list[Found] = []
+        self._reversals: dict[bytes | None, bytes] = {}
+        """RRPID of an AuthRevReq → that of the authorisation."""
 
     # --- the ways in ------------------------------------------------------------------------------
 
@@ -71,17 +82,17 @@ class Reader:
                 return node
         raise NotReadable(f"not a message, certificate, CRL or CMS object ({len(data):,} octets)")
 
-    def message(self, data: bytes) -> Node:
+    def message(self, data: bytes, within: Within = ()) -> Node:
         """The tree of a wire message.  ProtocolError or NotReadable if it is none."""
         wire = open_wrapper(data)
         name = "Error" if wire.type is None else wire.type.name
-        head = Node("header", "", field_nodes(wire.header, self.show, self._nested))
-        return Node(name, f"{len(data):,} octets", (head, self._body(wire)))
+        head = Node("header", "", field_nodes(wire.header, self.show, self._special))
+        return Node(name, f"{len(data):,} octets", (head, self._body(wire, within)))
 
     def _cms(self, data: bytes) -> Node | None:
-        return self._signed("", data) or self._sealed("", data, None)
+        return self._signed("", data) or self._sealed("", data)
 
-    def _note(self, data: bytes) -> Node | None:
+    def _note(self, data: bytes, within: Within = ()) -> Node | None:
         for of_type in (*dict.fromkeys(BODIES.values()), *NOTES):
             try:
                 value: Any = decode(of_type, data, limit=MAX_MESSAGE)
@@ -89,111 +100,113 @@ class Reader:
                 continue
             head = getattr(value, "head", None)
             if head is None or BODIES.get(head.type) is of_type:
-                return self._value(of_type.__name__, value)
+                return self._value(of_type.__name__, value, within)
         return None
 
     # --- messages, by operator --------------------------------------------------------------------
 
-    def _body(self, wire: Wire) -> Node:
+    def _body(self, wire: Wire, within: Within) -> Node:
         if wire.type is None:
-            error = self._decode(Error, wire.body)
-            return self._value("error", error)
+            return self._value("error", self._decode(Error, wire.body), within)
         message: MessageType[Any] = wire.type
+        ids = wire.header.message_ids
+        around = Around(wire.header.sender, ids.xid, wire.header.rrpid)
+        within = (*within, around)
         if message.operator is Operator.PLAIN:
-            return self._plain("body", message.body, wire.body)
+            return self._plain("body", message.body, wire.body, within)
         if message.operator is Operator.S:
-            return self._signed("body", wire.body) or self._refuse(message)
+            return self._signed("body", wire.body, within) or self._refuse(message)
         if message.operator is Operator.DUAL:
-            return self._purchase(wire)
+            return self._purchase(wire, within)
+        if wire.header.sender is None:
+            raise NotReadable("a sealed message names its sender")
         if message.operator is Operator.ENC:
-            around = self._around(wire, wire.body)
-            return self._sealed("body", wire.body, around, message.content_type) or self._refuse(message)
+            return self._sealed("body", wire.body, within, message.content_type) or self._refuse(message)
         outer = self._decode(EncB, wire.body)
-        around = self._around(wire, outer.enc)
-        sealed = self._sealed("enc", outer.enc, around, message.content_type) or self._refuse(message)
-        return Node("body", "EncB", (sealed, self._baggage(wire, outer.baggage, around)))
+        first = len(self.found)
+        sealed = self._sealed("enc", outer.enc, within, message.content_type) or self._refuse(message)
+        body = self._body_since(first, message)
+        if message is AUTH_REV_RES:  # its CapToken is that of the authorisation, not of this request
+            rrpid = body.auth_rrpid if isinstance(body, AuthRevResData) else self._reversals.get(around.rrpid)
+            around = replace(around, rrpid=rrpid)
+        if message.baggage is None:
+            raise NotReadable(f"{message.name}: no baggage is known")
+        baggage = self._value("baggage", self._decode(message.baggage, outer.baggage), (*within, around, body))
+        return Node("body", "EncB", (sealed, baggage))
 
-    def _baggage(self, wire: Wire, baggage: bytes, around: Around) -> Node:
-        """What travels beside a sealed body: a payment instruction, or capture tokens."""
-        of_type = wire.type.baggage if wire.type is not None else None
-        if of_type is PI:
-            pi = self._decode(PI, baggage)
-            return Node("baggage", "PI", self._payment(pi, around.xid, around.suite, None))
-        if of_type is AuthResBaggage:
-            token = self._decode(AuthResBaggage, baggage).cap_token
-            # Sealed by the gateway to itself, under the XID and RRPID of the authorisation that this answers.
-            children = () if token is None else (self._sealed("cap_token", token, around, ID_CAP_TOKEN_DATA),)
-            return Node("baggage", "AuthResBaggage", tuple(child for child in children if child is not None))
-        body = self._last(CapReqData)
-        tokens = []
-        for number, token in enumerate(self._decode(CapTokenSeq, baggage).tokens):
-            place = None
-            if body is not None and number < len(body.cap_item_seq):
-                item = body.cap_item_seq[number]
-                # The gateway that the request is for made the token.
-                place = Around(body.head.recipient, around.suite, item.trans_ids.xid, item.auth_rrpid)
-            tokens.append(
-                self._sealed(f"[{number}]", token, place, ID_CAP_TOKEN_DATA) or Node(f"[{number}]", octets(token))
-            )
-        return Node("baggage", "CapTokenSeq", tuple(tokens))
+    def _body_since(self, first: int, message: MessageType[Any]) -> Any:
+        """The body of this message, if it was opened since that place in ``found``; or None."""
+        title = oid_name(message.content_type)
+        bodies = (entry.data for entry in self.found[first:] if entry.kind is Kind.PLAIN and entry.name == title)
+        data = next(bodies, None)
+        return None if data is None else self._decode(message.body, data)
 
-    def _purchase(self, wire: Wire) -> Node:
+    def _purchase(self, wire: Wire, within: Within) -> Node:
         """PReq: the order in clear, the payment sealed, one signature over both."""
         preq = self._decode(PReq, wire.body)
         oi_data = self._decode(OIData, preq.oi.oi_data)
         suite = oi_data.head.suite
         order = PURCHASE.digest(Part(ID_OI_DATA, preq.oi.oi_data, preq.oi.oi_salt), suite)
         digests = {ID_OI_DATA: order, ID_PI_DATA: preq.oi.hpi_data}
-        payment = Node("pi", "PI", self._payment(preq.pi, oi_data.trans_ids.xid, suite, digests))
+        payment = Node("pi", "PI", self._payment(preq.pi, (*within, oi_data), (digests, suite)))
         details = (
-            self._plain("oi_data", OIData, preq.oi.oi_data),
+            self._plain("oi_data", OIData, preq.oi.oi_data, within),
             Node("oi_salt", octets(preq.oi.oi_salt)),
             Node("hpi_data", octets(preq.oi.hpi_data)),
         )
         return Node("body", "PReq", (payment, Node("oi", "OI", details)))
 
     def _payment(
-        self, pi: PI, xid: bytes | None, suite: str, digests: dict[ObjectIdentifier, bytes] | None
+        self, pi: PI, within: Within, known: tuple[dict[ObjectIdentifier, bytes], str] | None = None
     ) -> tuple[Node, ...]:
-        """A payment instruction; ``digests`` of the parts are those of the reader's side, if it has them."""
+        """A payment instruction; ``known``: digests of its parts and suite, where the reader's side has them."""
         seals = self._decode(PISeals, pi.seals)
-        around = Around(seals.cardholder, suite, xid, seals.rrpid)
         first = len(self.found)
-        sealed = [
-            self._sealed(name, data, around, kind) or Node(name, octets(data))
-            for name, kind, data in (
-                ("sealed_pi", ID_PI_OI_LINK, seals.sealed_pi),
-                ("sealed_pan", ID_PAN_DATA, seals.sealed_pan),
-            )
-        ]
-        if digests is None:
+        sealed = self._value("seals", seals, within)
+        if known is None:
             opened = {entry.name: entry.content for entry in self.found[first:] if entry.kind is Kind.SEALED}
-            digests = self._payment_digests(opened.get("PI-OILink"), opened.get("PANData"), suite)
+            known = self._payment_digests(opened.get("PI-OILink"), opened.get("PANData"))
         content = None
-        if digests is not None:
+        if known is not None:
+            digests, suite = known
             seals_digest = PURCHASE.digest(endpoint.seals_part(pi, seals), suite)
             content = PURCHASE.to_be_signed({**digests, ID_PI_SEALS: seals_digest}, suite)
-        head = tuple(self._value(name, getattr(seals, name)) for name in ("cardholder", "rrpid"))
-        signature = self._signed("pi_signature", pi.pi_signature, content)
-        return (
-            Node("seals", "PISeals", (*head, *sealed)),
-            signature or Node("pi_signature", octets(pi.pi_signature)),
-        )
+        signature = self._signed("pi_signature", pi.pi_signature, within, content)
+        return (sealed, signature or Node("pi_signature", octets(pi.pi_signature)))
 
     def _payment_digests(
-        self, link_der: bytes | None, pan_data_der: bytes | None, suite: str
-    ) -> dict[ObjectIdentifier, bytes] | None:
+        self, link_der: bytes | None, pan_data_der: bytes | None
+    ) -> tuple[dict[ObjectIdentifier, bytes], str] | None:
         """The digests of order and payment as the gateway gets them, once it has opened both seals."""
         if link_der is None or pan_data_der is None:
             return None
         link, pan_data = self._decode(PIOILink, link_der), self._decode(PANData, pan_data_der)
-        pi_data = encode(PIData(pi_head=link.pi_head, pan_data=pan_data))
+        pi_data, suite = encode(PIData(pi_head=link.pi_head, pan_data=pan_data)), link.pi_head.head.suite
         hpi_data = PURCHASE.digest(Part(ID_PI_DATA, pi_data, link.pi_salt), suite)
-        return {ID_OI_DATA: link.hoi_data, ID_PI_DATA: hpi_data}
+        return {ID_OI_DATA: link.hoi_data, ID_PI_DATA: hpi_data}, suite
+
+    def _tokens(self, name: str, tokens: CapTokenSeq, within: Within) -> Node:
+        """One token per item of the request: whose authorisation it is for, the item in its place says."""
+        items: Sequence[Any] = ()
+        match within[-1] if within else None:
+            case CapReqData() as body:
+                items = body.cap_item_seq
+            case CapRevOrCredReqData() as body:
+                items = body.item_seq
+            case AuthRevReqData() as body:
+                items = (body,)
+        content_type = SEALED_FIELDS[CapTokenSeq, "tokens"]
+        nodes = []
+        for number, token in enumerate(tokens.tokens):
+            # Without its item nothing is known about a token: the header is the request's, not the authorisation's.
+            place: Within = (items[number],) if number < len(items) else ()
+            title = f"[{number}]"
+            nodes.append(self._sealed(title, token, place, content_type) or Node(title, octets(token)))
+        return Node(name, "CapTokenSeq", tuple(nodes))
 
     # --- CMS objects ------------------------------------------------------------------------------
 
-    def _signed(self, name: str, data: bytes, detached: bytes | None = None) -> Node | None:
+    def _signed(self, name: str, data: bytes, within: Within = (), detached: bytes | None = None) -> Node | None:
         """A SignedData; None if it is none.  ``detached``: what it signs, where that is not inside."""
         read = read_signed(data)
         if read is None:
@@ -206,9 +219,9 @@ class Reader:
         by = "unknown" if read.certificate is None else summary(read.certificate)
         inside: tuple[Node, ...]
         if read.content is not None:
-            inside = (self._content(read.content_type, read.content),)
+            inside = (self._content(read.content_type, read.content, (*within, read)),)
         elif detached is not None:
-            inside = (self._value("content", self._decode(DualTBS, detached)),)
+            inside = (self._value("content", self._decode(DualTBS, detached), within),)
         else:
             inside = (Node("content", "detached"),)
         algorithm = f"{oid_name(read.signature_algorithm)} with {oid_name(read.digest_algorithm)}"
@@ -222,103 +235,107 @@ class Reader:
         return Node(name or "SignedData", f"SignedData, {title}, {len(data):,} octets", (*inside, *details))
 
     def _sealed(
-        self, name: str, data: bytes, around: Around | None, context_type: ObjectIdentifier | None = None
+        self, name: str, data: bytes, within: Within = (), expected: ObjectIdentifier | None = None
     ) -> Node | None:
         """An AuthEnvelopedData, opened if a key fits; None if it is none.
 
-        ``context_type``: the type that its context has to name in this place.
+        ``expected``: the type that its context has to name in this place.
         """
         read = read_sealed(data)
         if read is None:
             return None
-        named = context_type or (None if read.context is None else read.context.type)
+        named = expected or (None if read.context is None else read.context.type)
         title = "unknown content" if named is None else oid_name(named)
-        content, context = self._open(data, read, around, named)
+        content, context = self._open(data, read, within, named)
         self.found.append(Found(Kind.SEALED, title, data, content, read.recipient, context=context))
-        bound = () if read.context is None else (self._value("context", read.context),)
+        bound = () if read.context is None else (self._value("context", read.context, within),)
         details = (Node("recipient", f"{read.recipient_kind}, key {octets(read.recipient)}"), *bound)
         if content is None:
             inside = Node("content", f"closed: {read.size:,} octets, AES-256-GCM")
         else:
-            inside = self._content(named, content)
+            inside = self._content(named, content, (*within, read))
         return Node(
             name or "AuthEnvelopedData", f"AuthEnvelopedData, {title}, {len(data):,} octets", (*details, inside)
         )
 
     def _open(
-        self, data: bytes, read: SealedObject, around: Around | None, named: ObjectIdentifier | None
+        self, data: bytes, read: SealedObject, within: Within, named: ObjectIdentifier | None
     ) -> tuple[bytes | None, bytes]:
         """(content, context) under the first key that opens the object; (None, b"") if none does."""
+        around = place_of(within)
         for opener in self.openers:
-            shared = isinstance(opener.key, SecretKey)
             if opener.key.identifier != read.recipient:
                 continue
-            claimed = read.context
-            if around is not None and opener.owner is not None and named is not None:
-                place = replace(around, sender=opener.owner) if shared else around
-                claimed = place.context(named, opener.owner)
-            if claimed is None:
+            context = opener.context(around, named, read.context)
+            if context is None:
                 continue
-            context = encode(claimed)
             try:
                 return unseal(data, opener.key, context=context).content, context
             except DecryptionFailure:
                 continue
         return None, b""
 
-    def _content(self, content_type: ObjectIdentifier | None, content: bytes) -> Node:
-        node = self._signed("content", content)
+    def _content(self, content_type: ObjectIdentifier | None, content: bytes, within: Within) -> Node:
+        if len(within) > MAX_DEPTH:
+            return Node("content", octets(content))
+        node = self._signed("content", content, within)
         if node is not None:
             return node
         of_type = None if content_type is None else BODIES.get(content_type)
         if content_type is None or of_type is None:
             return Node("content", octets(content))
-        return self._plain("content", of_type, content, oid_name(content_type))
+        return self._plain("content", of_type, content, within, oid_name(content_type))
 
     # --- values -----------------------------------------------------------------------------------
 
-    def _plain(self, name: str, of_type: type, data: bytes, title: str = "") -> Node:
+    def _plain(self, name: str, of_type: type, data: bytes, within: Within, title: str = "") -> Node:
         value = self._decode(of_type, data)
         self.found.append(Found(Kind.PLAIN, title or of_type.__name__, data, data))
-        return self._value(name, value)
+        self._remember(value)
+        return self._value(name, value, within)
 
-    def _value(self, name: str, value: Any) -> Node:
-        node = value_node(name, value, self.show, self._nested)
+    def _remember(self, value: Any) -> None:
+        match value:
+            case AuthRevReqData():
+                self._reversals[value.auth_rev_rr_tags.rrpid] = value.auth_rrpid
+            case PIOILink():
+                back = value.pi_head.acq_back_key_data
+                if back is not None and back.acq_back_alg == ACQ_BACK_ALG:
+                    opener = CardMessageOpener.of(back, value.pi_head.trans_ids.xid)
+                    if all(known.key.private_key != opener.key.private_key for known in self.openers):
+                        self.openers.append(opener)
+
+    def _value(self, name: str, value: Any, within: Within = ()) -> Node:
+        node = value_node(name, value, self.show, self._special, within)
         return replace(node, text=type(value).__name__) if node.children and not node.text else node
 
-    def _nested(self, name: str, data: bytes) -> Node | None:
+    def _special(self, name: str, value: Any, within: Within) -> Node | None:
+        """What is an object of its own, or holds some."""
+        if len(within) > MAX_DEPTH:
+            return Node(name, "nested too deeply") if is_dataclass(value) else None
+        if isinstance(value, PI):
+            return Node(name, "PI", self._payment(value, within))
+        if isinstance(value, CapTokenSeq):
+            return self._tokens(name, value, within)
+        return self._nested(name, value, within) if isinstance(value, bytes) else None
+
+    def _nested(self, name: str, data: bytes, within: Within) -> Node | None:
         """Octets inside a value, where they are an object of their own."""
         if len(data) < 64 or data[:1] != b"\x30":
             return None
         if is_certificate(data):
             return Node(name, f"Certificate, {summary(data)}")
-        node = self._signed(name, data) or self._sealed(name, data, None)
+        expected = SEALED_FIELDS.get((type(within[-1]), name)) if within else None
+        node = self._signed(name, data, within) or self._sealed(name, data, within, expected)
         if node is not None:
             return node
-        for attempt in (self._message_inside, self._note):
+        for attempt in (self.message, self._note):
             try:
-                inner = attempt(data)
-            except (ProtocolError, NotReadable):
+                inner = attempt(data, within)
+            except SetError:
                 continue
             if inner is not None:
                 return Node(name, f"{inner.name}, {len(data):,} octets", inner.children)
-        return None
-
-    def _message_inside(self, data: bytes) -> Node | None:
-        return self.message(data)
-
-    @staticmethod
-    def _around(wire: Wire, enc: bytes) -> Around:
-        sealed = read_sealed(enc)
-        if wire.header.sender is None or sealed is None or sealed.context is None:
-            raise NotReadable("a sealed message names its sender and its context")
-        return Around(wire.header.sender, sealed.context.suite, wire.header.message_ids.xid, wire.header.rrpid)
-
-    def _last(self, of_type: type[CapReqData]) -> CapReqData | None:
-        """The body that was read last, if it is of this type."""
-        for entry in reversed(self.found):
-            if entry.kind is Kind.PLAIN:
-                return self._decode(of_type, entry.data) if entry.name == NAMES_OF[of_type] else None
         return None
 
     @staticmethod
@@ -331,3 +348,20 @@ class Reader:
     @staticmethod
     def _refuse(message: MessageType[Any]) -> Node:
         raise NotReadable(f"{message.name}: the body is not {message.operator.value}")
+
+
+def place_of(within: Within) -> Around:
+    """Where an object stands, from the values around it: the innermost that say something count."""
+    place = Around()
+    for value in within:
+        trans_ids = getattr(value, "trans_ids", None)
+        xid = getattr(value, "xid", None) if trans_ids is None else trans_ids.xid
+        rrpid = getattr(value, "auth_rrpid", None)
+        match value:
+            case Around():
+                place = value
+            case PISeals():
+                place = replace(place, sender=value.cardholder, rrpid=value.rrpid)
+            case _:
+                place = replace(place, xid=xid or place.xid, rrpid=rrpid or place.rrpid)
+    return place

@@ -19,7 +19,9 @@ from setproto.errors import ErrorCode
 from setproto.messages.common import PartyID, Role
 from setproto.messages.error import ErrorTBS
 from setproto.messages.oids import NAMES
+from setproto.messages.payment import PANToken
 from setproto.messages.purchase import AcqBackKeyData, PANData
+from setproto.roles import cardholder
 
 SHORT: Final = 32
 """Octets that are written out; of longer strings only the beginning is."""
@@ -56,7 +58,10 @@ SECRET: Final = {
     (PANData, "pan"),
     (PANData, "card_expiry"),
     (PANData, "pan_secret"),
+    (PANToken, "pan"),
+    (PANToken, "card_expiry"),
     (AcqBackKeyData, "acq_back_key"),
+    (cardholder.Ordered, "back_key"),
 }
 """Fields that are shown on demand only."""
 _TEXT: Final = {"description", "od"}
@@ -105,13 +110,8 @@ def mask_pan(padded: str) -> str:
     return f"{pan[:6]}{'•' * (len(pan) - 10)}{pan[-4:]}"
 
 
-def field_node(owner: object, name: str, value: Any, show: Show, nested: Callable[[str, bytes], Node | None]) -> Node:
-    """One field of a value.  ``nested`` reads octets that hold something, or says that they do not."""
-    if (type(owner), name) in SECRET:
-        return Node(name, _secret(name, value, show))
-    if isinstance(owner, ErrorTBS) and name == "error_code" and value in {int(code) for code in ErrorCode}:
-        return value_node(name, ErrorCode(value), show, nested)
-    return value_node(name, value, show, nested)
+Special = Callable[[str, Any, tuple[Any, ...]], "Node | None"]
+"""(name, value, values around it from the outside in) → the node, or None for what is shown like any other value."""
 
 
 def _secret(name: str, value: Any, show: Show) -> str:
@@ -122,14 +122,17 @@ def _secret(name: str, value: Any, show: Show) -> str:
     return "<redacted>"
 
 
-def value_node(name: str, value: Any, show: Show, nested: Callable[[str, bytes], Node | None]) -> Node:
-    """A value of any type that occurs in a message."""
+def value_node(name: str, value: Any, show: Show, special: Special, within: tuple[Any, ...] = ()) -> Node:
+    """A value of any type that occurs in a message or a record."""
+    if isinstance(value, bytes) and name in _TEXT and value.isascii() and value.decode("ascii").isprintable():
+        return Node(name, f'"{value.decode("ascii")}"')
+    node = special(name, value, within)
+    if node is not None:
+        return node
     if isinstance(value, bytes):
-        if name in _TEXT and value.isascii() and value.decode("ascii").isprintable():
-            return Node(name, f'"{value.decode("ascii")}"')
-        return nested(name, value) or Node(name, octets(value))
+        return Node(name, octets(value))
     if isinstance(value, list | tuple):
-        items = (value_node(f"[{number}]", item, show, nested) for number, item in enumerate(value))
+        items = (value_node(f"[{number}]", item, show, special, within) for number, item in enumerate(value))
         return Node(name, f"{len(value)} item{'' if len(value) == 1 else 's'}", tuple(items))
     if isinstance(value, enum.IntEnum):
         return Node(name, value.name if isinstance(value, Role) else f"{value.name} ({int(value)})")
@@ -146,14 +149,24 @@ def value_node(name: str, value: Any, show: Show, nested: Callable[[str, bytes],
     if isinstance(value, bool):
         return Node(name, "yes" if value else "no")
     if dataclasses.is_dataclass(value):
-        return Node(name, type(value).__name__ if name[:1].islower() else "", fields(value, show, nested))
+        title = type(value).__name__ if name[:1].islower() else ""
+        return Node(name, title, fields(value, show, special, within))
     return Node(name, str(value))
 
 
-def fields(value: Any, show: Show, nested: Callable[[str, bytes], Node | None]) -> tuple[Node, ...]:
+def fields(value: Any, show: Show, special: Special, within: tuple[Any, ...] = ()) -> tuple[Node, ...]:
     """The fields that are there, in the order of the declaration."""
+    inside = (*within, value)
     return tuple(
-        field_node(value, field.name, content, show, nested)
+        _field(value, field.name, content, show, special, inside)
         for field in dataclasses.fields(value)
         if (content := getattr(value, field.name)) is not None
     )
+
+
+def _field(owner: object, name: str, value: Any, show: Show, special: Special, within: tuple[Any, ...]) -> Node:
+    if (type(owner), name) in SECRET:
+        return Node(name, _secret(name, value, show))
+    if isinstance(owner, ErrorTBS) and name == "error_code" and value in {int(code) for code in ErrorCode}:
+        value = ErrorCode(value)
+    return value_node(name, value, show, special, within)

@@ -488,7 +488,9 @@ def _signal(payloads: list[PResPayload]) -> tuple[Signal | None, CompletionCode,
     elif completion is CompletionCode.capturePerformed:
         code = results.cap_status.cap_code if results and results.cap_status else CapCode.unspecifiedFailure
         if code is not CapCode.success:
-            signal = Signal.AUTHORIZED
+            signal = Signal.AUTHORIZED if _rank(payload)[1] else None
+    elif completion is CompletionCode.creditPerformed and not (results and results.cred_status_seq):
+        signal = None
     return signal, completion, code
 
 

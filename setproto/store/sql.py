@@ -95,7 +95,7 @@ class SQLStore:
         except SQLAlchemyError as failure:
             self.close()
             raise _unusable(failure) from None
-        except BaseException:
+        except StoreError:
             self.close()
             raise
 

@@ -30,7 +30,7 @@ def setproto(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
         **options,
     )
 

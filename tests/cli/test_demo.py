@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from pki.authority import Authority
 from setproto.cli import app
-from setproto.cli.demo import Suite
+from setproto.cli.console import Suite
 from setproto.crypto.suites import SUITES
 from setproto.demo import attacks, run
 from setproto.messages.common import Role
-from setproto.roles.table import TransitionTable
+from setproto.roles.gateway.records import PurchaseRecord
 from tests.cli.conftest import PAN, ROOT, Kept, setproto
 
 EVERY_SUITE = ["p256", "ed25519", "mldsa65", pytest.param("rsa3072", marks=pytest.mark.slow)]
@@ -130,7 +130,7 @@ def succeeded(report: dict[str, Any]) -> set[str]:
 
 def test_a_gateway_that_forgets_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check itself removed: a payment instruction may be used again."""
-    monkeypatch.setattr(TransitionTable, "allows", lambda *given: True)
+    monkeypatch.setattr(PurchaseRecord, "live", lambda self: iter(()))
     status, report = demo()
     assert status == 1
     assert "payment-replayed" in succeeded(report)

@@ -63,7 +63,7 @@ from setproto.roles.merchant.records import (
     State,
     granted,
 )
-from setproto.roles.operations import LIVE, OpState, live_sum
+from setproto.roles.operations import LIVE, OpState, is_finer, live_sum
 from setproto.roles.ports import Clock, Event, EventKind, Outgoing, RandomBytes, Reply, Store, Transaction
 
 
@@ -106,6 +106,8 @@ class Merchant(Endpoint):
         """
         if not 1 <= len(lid_m) <= 20:
             raise UsageError("a LID-M has 1 to 20 octets")
+        if first_amount is not None:
+            _like(first_amount, amount)
         record = OrderRecord(
             lid_m=lid_m,
             description=description,
@@ -125,7 +127,8 @@ class Merchant(Endpoint):
             return records.purchase(transaction, xid)
 
     # --- what the merchant asks of its gateway ----------------------------------------------------
-    # Each makes a request and stores it as sent.  UsageError if it makes no sense now, or another one is outstanding.
+    # Each makes a request and stores it as sent.  UsageError if it makes no sense now, or another one is outstanding;
+    # CertificateRefused if the gateway's certificate is no longer good.
     # Operations are named by number, counted from 1; without one, the latest that counts is meant.
 
     def authorize(self, xid: bytes, amount: CurrencyAmount, *, more: bool = False) -> Outgoing:
@@ -135,6 +138,7 @@ class Merchant(Endpoint):
             if record.ordered is None or record.auth_token is None:
                 raise UsageError("nothing to authorise again")
             order = records.order(transaction, record.trans_ids.lid_m)
+            _like(amount, order.amount)
             return requests.auth_req(self, transaction, record, record.ordered, order, amount, more=more)
 
     def reverse(
@@ -144,7 +148,7 @@ class Merchant(Endpoint):
         with self.store.transaction() as transaction:
             record = self._ready(transaction, xid)
             found = granted(record.authorizations, authorization)
-            new = found.amount.with_amount(0) if new_amount is None else new_amount
+            new = found.amount.with_amount(0) if new_amount is None else _like(new_amount, found.amount)
             return requests.auth_rev_req(self, transaction, record, found, new)
 
     def capture(
@@ -161,7 +165,7 @@ class Merchant(Endpoint):
             found = granted(record.authorizations, authorization)
             left = found.amount.value - live_sum(found.captures, found.amount).value
             units = int(left / found.amount.with_amount(1).value)
-            wanted = found.amount.with_amount(units) if amount is None else amount
+            wanted = found.amount.with_amount(units) if amount is None else _like(amount, found.amount)
             return requests.cap_req(self, transaction, record, found, wanted, batch_id)
 
     def reverse_capture(self, xid: bytes, *, authorization: int | None = None, capture: int | None = None) -> Outgoing:
@@ -185,7 +189,7 @@ class Merchant(Endpoint):
             record = self._ready(transaction, xid)
             found = granted(record.authorizations, authorization)
             captured = granted(found.captures, capture)
-            wanted = captured.amount if amount is None else amount
+            wanted = captured.amount if amount is None else _like(amount, captured.amount)
             return requests.cred_req(self, transaction, record, found, captured, wanted, batch_id)
 
     def reverse_credit(
@@ -413,6 +417,13 @@ class Merchant(Endpoint):
         if not same_purchase(trans_ids, record.trans_ids):
             raise ProtocolError("identifiers do not belong together", code=ErrorCode.unknownLID)
         return record
+
+
+def _like(amount: CurrencyAmount, order: CurrencyAmount) -> CurrencyAmount:
+    """``amount``, if it is money like that of the order.  UsageError if its currency differs or it has more decimals."""
+    if amount.currency != order.currency or is_finer(amount, order):
+        raise UsageError(f"{amount} cannot be a part of {order}")
+    return amount
 
 
 # --- what a cardholder is told --------------------------------------------------------------------

@@ -481,7 +481,7 @@ def _on_cap_res(
     record: PurchaseRecord | None,
 ) -> Reply:
     """§4.15, last paragraph; a request of ours has one item."""
-    item = received.body.cap_res_item_seq[0]
+    item = _only(received.body.cap_res_item_seq)
     record, authorization = _purchase_of(record, request)
     _same(item.trans_ids, record)
     payload, target = item.cap_res_payload, _target(request)
@@ -510,7 +510,7 @@ def _on_cap_rev_or_cred_res(
     record: PurchaseRecord | None,
 ) -> Reply:
     """The three kinds differ in which operation they move, and how."""
-    item = received.body.res_item_seq[0]
+    item = _only(received.body.res_item_seq)
     record, authorization = _purchase_of(record, request)
     _same(item.trans_ids, record)
     done, target = item.code is CapRevOrCredCode.success, _target(request)
@@ -540,7 +540,7 @@ def _on_pcert_res(
     record: PurchaseRecord | None,
 ) -> Reply:
     """The certificate named for our brand, if it is the gateway's and valid, is used from now on."""
-    item = received.body.pcert_res_items[0]
+    item = _only(received.body.pcert_res_items)
     if item.pcert_code is PCertCode.success and item.cert_thumb is not None:
         owner = merchant.gateway_id(transaction)
         certificate = merchant.exchange_certificate(item.cert_thumb, owner, received.certificates)
@@ -630,6 +630,13 @@ def _target(request: RequestRecord) -> Target:
     if request.target is None:
         raise ProtocolError("no such request is outstanding", code=ErrorCode.unknownRRPID)
     return request.target
+
+
+def _only(items: list[Any]) -> Any:
+    """The answer to the one item that a request of ours has."""
+    if len(items) != 1:
+        raise ProtocolError("not one answer to one item", code=ErrorCode.wrapperMsgMismatch)
+    return items[0]
 
 
 def _same(trans_ids: Any, record: PurchaseRecord) -> None:
