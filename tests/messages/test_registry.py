@@ -9,9 +9,24 @@ import pytest
 from setproto import errors
 from setproto.errors import ErrorCode, ProtocolError, SetError
 from setproto.messages import codes, oids
-from setproto.messages.codes import AuthCode, CapCode, CompletionCode
+from setproto.messages.codes import (
+    AcqCardCode,
+    AmtType,
+    AuthCode,
+    AuthRevCode,
+    BAStatus,
+    BatchOperation,
+    CapCode,
+    CapRevOrCredCode,
+    CloseStatus,
+    CompletionCode,
+    PCertCode,
+    TransactionStatus,
+    TransmissionStatus,
+)
 from setproto.messages.common import Role
-from setproto.messages.registry import ERROR_TAG, MESSAGES, MessageType, Operator
+from setproto.messages.registry import ERROR_TAG, MESSAGES, RESPONSES, MessageType, Operator
+from tests.roles.scenes import LONG_STORY
 
 # Typed off set-protocol.md §2.3: the tags, and who sends what to whom.
 TAGS = {
@@ -73,6 +88,31 @@ CAP = _names(
     invalidCapToken batchUnknown batchClosed unknownXID unknownLID
     """
 )
+# §5.4, §5.6 to §5.9, likewise.
+OTHERS: dict[type[enum.IntEnum], str] = {
+    AuthRevCode: """
+        approved unspecifiedFailure noReply amountError expiredCard invalidTransaction systemError missingCapToken
+        invalidCapToken invalidAmount
+    """,
+    CapRevOrCredCode: """
+        success unspecifiedFailure duplicateRequest originalProcessed originalNotFound capPurged missingCapData
+        missingCapToken invalidCapToken batchUnknown batchClosed
+    """,
+    PCertCode: "success unspecifiedFailure brandNotSupported unknownBIN",
+    BatchOperation: "open purge close",
+    BAStatus: """
+        success unspecifiedFailure brandNotSupported unknownBIN batchIDUnavailable batchAlreadyOpen unknownBatchID
+        brandBatchMismatch totalsOutOfBalance unknownStartingPoint stopItemDetail unknownBatchOperation
+    """,
+    CloseStatus: "closedByMerchant closedByAcquirer",
+    TransmissionStatus: """
+        pending inProgress batchRejectedByAcquirer completedSuccessfully completedWithItemErrors
+    """,
+    AmtType: "credit debit",
+    TransactionStatus: "success unspecifiedFailure",
+    AcqCardCode: "messageOfDay accountInfo callCustomerService",
+}
+CODE_LISTS: tuple[type[enum.IntEnum], ...] = (CompletionCode, AuthCode, CapCode, *OTHERS)
 PARTY = {Role.cardholder: "C", Role.merchant: "M", Role.gateway: "P"}
 
 
@@ -88,14 +128,24 @@ def test_error_has_its_number_from_set() -> None:
 def test_every_message_is_another() -> None:
     kinds = list(MESSAGES.values())
     for unique in ("tag", "name", "content_type"):
-        assert len({getattr(kind, unique) for kind in kinds}) == len(kinds) == 10
+        assert len({getattr(kind, unique) for kind in kinds}) == len(kinds) == len(TAGS) == 22
     assert [kind.tag for kind in kinds] == list(MESSAGES)
+    assert {kind.name for kind in kinds} == set(TAGS) == set(LONG_STORY)
+
+
+def test_a_response_answers_the_request_before_it() -> None:
+    assert {MESSAGES[tag].name: answer.name for tag, answer in RESPONSES.items()} == {
+        name: name.removesuffix("Req") + "Res" for name in TAGS if name.endswith("Req")
+    }
+    for tag, answer in RESPONSES.items():
+        assert (MESSAGES[tag].sender, MESSAGES[tag].recipient) == (answer.recipient, answer.sender)
 
 
 @pytest.mark.parametrize("kind", MESSAGES.values(), ids=repr)
 def test_a_message_is_protected_as_its_parties_need(kind: MessageType[object]) -> None:
-    """Whatever the gateway sends or gets is sealed; whatever is not the very first message is signed."""
-    assert (kind.operator in (Operator.ENC, Operator.ENCB)) is (Role.gateway in (kind.sender, kind.recipient))
+    """What the gateway sends or gets is sealed, but for certificates; whatever is not the first message is signed."""
+    secret = Role.gateway in (kind.sender, kind.recipient) and kind.name not in ("PCertReq", "PCertRes")
+    assert (kind.operator in (Operator.ENC, Operator.ENCB)) is secret
     assert (kind.operator is Operator.PLAIN) is (kind.name == "PInitReq")
     assert (kind.baggage is not None) is (kind.operator in (Operator.ENCB, Operator.DUAL))
 
@@ -113,7 +163,13 @@ def test_identifiers_are_our_own_and_all_different() -> None:
 
 @pytest.mark.parametrize(
     ("found", "expected", "start"),
-    [(ErrorCode, ERRORS, 1), (CompletionCode, COMPLETION, 0), (AuthCode, AUTH, 0), (CapCode, CAP, 0)],
+    [
+        (ErrorCode, ERRORS, 1),
+        (CompletionCode, COMPLETION, 0),
+        (AuthCode, AUTH, 0),
+        (CapCode, CAP, 0),
+        *((codes_, _names(text), 0) for codes_, text in OTHERS.items()),
+    ],
 )
 def test_codes_are_sets(found: type[enum.IntEnum], expected: list[str], start: int) -> None:
     assert {code.name: code.value for code in found if code.value < 100} == {
@@ -122,16 +178,30 @@ def test_codes_are_sets(found: type[enum.IntEnum], expected: list[str], start: i
 
 
 def test_codes_of_our_own_begin_at_100() -> None:
-    ours = {code.name: code.value for code in (*ErrorCode, *AuthCode, *CapCode, *CompletionCode) if code.value >= 100}
-    assert ours == {"rrpidConflict": 100, "decryptionFailure": 101, "wrongRecipient": 102, "amountError": 100}
+    lists = (ErrorCode, *CODE_LISTS)
+    ours = {(of.__name__, code.name): code.value for of in lists for code in of if code.value >= 100}
+    assert ours == {
+        ("ErrorCode", "rrpidConflict"): 100,
+        ("ErrorCode", "decryptionFailure"): 101,
+        ("ErrorCode", "wrongRecipient"): 102,
+        ("CapCode", "amountError"): 100,
+        ("CapRevOrCredCode", "amountError"): 100,
+    }
+
+
+def test_no_list_of_codes_is_forgotten() -> None:
+    found = {value for value in vars(codes).values() if isinstance(value, type) and issubclass(value, enum.IntEnum)}
+    assert found == set(CODE_LISTS)
 
 
 def test_every_code_can_be_shown() -> None:
-    for code in (*CompletionCode, *AuthCode, *CapCode):
+    for code in (code for of in CODE_LISTS for code in of):
         assert codes.text(code)
     assert codes.text(AuthCode.declined) == "the issuer declined"
     assert codes.text(AuthCode.systemError) == "systemError"
     assert codes.text(CapCode.duplicateRequest) == "captured before"  # equal to declined as an integer
+    assert codes.text(CapRevOrCredCode.duplicateRequest) == "duplicateRequest"
+    assert len({codes.text(code) for code in (AuthCode.approved, CapCode.success, AuthRevCode.approved)}) == 3
 
 
 def _exceptions(base: type[SetError] = SetError) -> list[type[SetError]]:

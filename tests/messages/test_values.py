@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pki.der import DecodingFailure, decode, encode, general_time, tlv
 from setproto.amounts import CurrencyAmount, Ratio
 from setproto.card import PAN
-from setproto.messages import common, error, payment, purchase
+from setproto.messages import batch, codes, common, error, payment, purchase
 from setproto.messages.common import (
     Extension,
     InstallRecurData,
@@ -34,6 +34,7 @@ from setproto.messages.purchase import AcqBackKeyData, HODInput, PANData, PIData
 from tests.roles.scenes import begin, opened, taken_apart
 
 OID = ObjectIdentifier(f"{ARC}.9.9")
+PAN_TOKEN = payment.PANToken(pan="4111111111111111   ", card_expiry="203012", ex_nonce=b"n" * 32)
 PAN_DATA = PANData(pan="4111111111111111   ", card_expiry="203012", pan_secret=b"p" * 32, ex_nonce=b"n" * 32)
 
 
@@ -51,6 +52,7 @@ def everything() -> dict[type, Any]:
                 collect(item)
 
     scene = begin()
+    scene.goes_on = True
     while scene.hand is not None:
         name, data = scene.hand.name, scene.data
         received = opened(scene.market, name, data)
@@ -80,6 +82,7 @@ def everything() -> dict[type, Any]:
         payment.CapResPayload(
             cap_code=payment.CapCode.success, cap_amt=CurrencyAmount.of("EUR 1.00"), batch_id=1, batch_sequence_num=2
         ),
+        *_more(decode(TransIDs, encode(opened(scene.market, "InqRes", scene.sent["InqRes"].data).body.trans_ids))),
         purchase.OI(oi_data=b"1", oi_salt=bytes(32), hpi_data=bytes(32)),
         purchase.PReq(
             pi=purchase.PI(seals=b"1", pi_signature=b"2"),
@@ -91,11 +94,68 @@ def everything() -> dict[type, Any]:
     return found
 
 
+def _more(trans_ids: TransIDs) -> list[Any]:
+    """What a plain purchase without batches, tokens and messages of the bank has no use for."""
+    amount, now = CurrencyAmount.of("EUR 1.00"), trans_ids.preq_date
+    totals = batch.BatchTotals(
+        transaction_count_credit=1,
+        transaction_total_amt_credit=amount,
+        transaction_count_debit=2,
+        transaction_total_amt_debit=amount,
+    )
+    detail = batch.TransactionDetail(
+        trans_ids=trans_ids,
+        auth_rrpid=bytes(20),
+        brand_id="Marque",
+        batch_sequence_num=1,
+        transaction_amt=amount,
+        transaction_amt_type=codes.AmtType.debit,
+        transaction_status=codes.TransactionStatus.success,
+    )
+    return [
+        payment.SaleDetail(batch_id=1, mer_order_num="1"),
+        payment.AuthToken(auth_rrpid=bytes(20), sealed_token=b"1", sealed_pan=b"2"),
+        payment.AuthTokenData(
+            xid=bytes(20),
+            lid_c=b"c",
+            lid_m=b"m",
+            merchant_id="shop",
+            purch_amt=amount,
+            hpi_data=bytes(32),
+            trans_stain=bytes(20),
+            generation=1,
+            prev_auth_date_time=now,
+            total_auth_amount=amount,
+        ),
+        PAN_TOKEN,
+        payment.AcqCardCodeMsg(
+            acq_card_code=codes.AcqCardCode.messageOfDay, acq_card_text="t", acq_card_url="u", acq_card_phone="p"
+        ),
+        purchase.CreditStatus(
+            credit_date=now,
+            cap_rev_or_cred_code=codes.CapRevOrCredCode.success,
+            credit_ratio=Ratio(numerator=1, denominator=2),
+        ),
+        batch.BatchStatus(
+            open_date_time=now,
+            closed_when=batch.ClosedWhen(close_status=codes.CloseStatus.closedByMerchant, close_date_time=now),
+            batch_totals=totals,
+            brand_batch_details_seq=[batch.BrandBatchDetails(brand_id="Marque", batch_totals=totals)],
+        ),
+        batch.TransDetails(next_starting_point=2, transaction_detail_seq=[detail]),
+        batch.ReturnTransactionDetail(starting_point=0, maximum_items=10, errors_only_ind=True, brand_id="Marque"),
+    ]
+
+
 VALUES = everything()
 
 
+def _fields(cls: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(cls)}
+
+
 def declared() -> Iterator[type]:
-    for module in (common, purchase, payment, error):
+    for module in (common, purchase, payment, batch, error):
         for value in vars(module).values():
             if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == module.__name__:
                 yield value
@@ -204,6 +264,38 @@ LIMITS = {
     ("CapReqData", "cap_item_seq"): (1, 100),
     ("CapTokenSeq", "tokens"): (1, 100),
     ("CapResData", "cap_res_item_seq"): (1, 100),
+    ("AuthResData", "pe_thumb"): (32, 32),
+    ("CapResData", "pe_thumb"): (32, 32),
+    ("CapTokenData", "xid"): (20, 20),
+    ("AuthToken", "auth_rrpid"): (20, 20),
+    ("AuthTokenData", "xid"): (20, 20),
+    ("AuthTokenData", "merchant_id"): (1, 64),
+    ("AuthTokenData", "hpi_data"): (32, 32),
+    ("AuthTokenData", "trans_stain"): (20, 20),
+    ("PANToken", "pan"): (19, 19),
+    ("PANToken", "card_expiry"): (6, 6),
+    ("PANToken", "ex_nonce"): (32, 32),
+    ("AuthRevReqData", "baggage_digest"): (32, 32),
+    ("AuthRevReqData", "auth_rrpid"): (20, 20),
+    ("AuthRevResData", "baggage_digest"): (32, 32),
+    ("AuthRevResData", "request_digest"): (32, 32),
+    ("AuthRevResData", "auth_rrpid"): (20, 20),
+    ("AuthRevResData", "pe_thumb"): (32, 32),
+    ("CapRevOrCredReqItem", "auth_rrpid"): (20, 20),
+    ("CapRevOrCredReqData", "baggage_digest"): (32, 32),
+    ("CapRevOrCredReqData", "item_seq"): (1, 100),
+    ("CapRevOrCredResItem", "auth_rrpid"): (20, 20),
+    ("CapRevOrCredResData", "request_digest"): (32, 32),
+    ("CapRevOrCredResData", "pe_thumb"): (32, 32),
+    ("CapRevOrCredResData", "res_item_seq"): (1, 100),
+    ("PCertReqData", "brand_seq"): (1, 32),
+    ("PCertResData", "request_digest"): (32, 32),
+    ("PCertResData", "pcert_res_items"): (1, 32),
+    ("BrandBatchDetails", "brand_id"): (1, 40),
+    ("TransactionDetail", "auth_rrpid"): (20, 20),
+    ("TransactionDetail", "brand_id"): (1, 40),
+    ("BatchAdminResData", "request_digest"): (32, 32),
+    ("BatchAdminResData", "pe_thumb"): (32, 32),
 }
 BY_NAME = {cls.__name__: cls for cls in VALUES}
 
@@ -307,6 +399,49 @@ def test_the_first_critical_extension_is_named() -> None:
     assert unknown_critical([]) is None
     assert unknown_critical([harmless]) is None
     assert unknown_critical([harmless, critical]) == OID
+    assert unknown_critical([replace_(VALUES[purchase.PResPayload], [harmless])]) is None
+    nested = replace_(VALUES[payment.AuthReqPayload], [harmless, critical])
+    item = dataclasses.replace(VALUES[payment.AuthReqItem], auth_req_payload=nested)
+    assert unknown_critical(dataclasses.replace(VALUES[payment.AuthReqData], auth_req_item=item)) == OID
+
+
+@pytest.mark.parametrize("cls", [cls for cls in VALUES if "extensions" in _fields(cls)], ids=lambda c: c.__name__)
+def test_a_critical_extension_is_found_wherever_it_stands(cls: type) -> None:
+    critical = Extension(extn_id=OID, critical=True, extn_value=b"")
+    assert unknown_critical(VALUES[cls]) is None
+    assert unknown_critical(replace_(VALUES[cls], [critical])) == OID
+    assert unknown_critical(replace_(VALUES[cls], [dataclasses.replace(critical, critical=False)])) is None
+
+
+def replace_(value: Any, extensions: list[Extension]) -> Any:
+    return dataclasses.replace(value, extensions=extensions)
+
+
+NUMBERS = {
+    payment.AuthTags: ("auth_ret_num",),
+    payment.CapPayload: ("cap_num",),
+    payment.CapRevOrCredReqItem: ("cap_num", "cred_num", "new_batch_id"),
+    payment.CapRevOrCredResItem: ("batch_id", "batch_sequence_num"),
+    payment.CapResPayload: ("batch_id", "batch_sequence_num"),
+    payment.SaleDetail: ("batch_id",),
+    batch.BatchTotals: ("transaction_count_credit", "transaction_count_debit"),
+    batch.TransactionDetail: ("batch_sequence_num",),
+    batch.TransDetails: ("next_starting_point",),
+    batch.ReturnTransactionDetail: ("starting_point", "maximum_items"),
+    batch.BatchAdminReqData: ("batch_id",),
+    batch.BatchAdminResData: ("batch_id",),
+}
+
+
+@pytest.mark.parametrize(("cls", "name"), [(cls, name) for cls, names in NUMBERS.items() for name in names])
+def test_a_number_is_not_negative_and_not_enormous(cls: type, name: str) -> None:
+    value = VALUES[cls]
+    for number in (0, 1, 2**63 - 1):
+        good = dataclasses.replace(value, **{name: number})
+        assert decode(cls, encode(good)) == good
+    for wrong in (-1, 2**63, 2**64):
+        with pytest.raises(ValueError):  # noqa: PT011
+            encode(dataclasses.replace(value, **{name: wrong}))
 
 
 @given(st.text(min_size=1, max_size=35))
@@ -323,7 +458,9 @@ def test_texts_survive_the_wire(language: str) -> None:
 # --- what is shown --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [PAN_DATA, VALUES[PIData], VALUES[AcqBackKeyData]], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize(
+    "value", [PAN_DATA, PAN_TOKEN, VALUES[PIData], VALUES[AcqBackKeyData]], ids=lambda v: type(v).__name__
+)
 def test_account_data_and_keys_do_not_show(value: Any) -> None:
     for shown in (
         repr(value),

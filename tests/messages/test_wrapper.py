@@ -1,4 +1,7 @@
-"""The seven checks before any cryptography (§4.1, rules 1 to 7), each with its error code."""
+"""The checks before any cryptography (§4.1, rules 1 to 7), each with its error code.
+
+The date is looked at last, and only of requests that are new; a critical extension by whoever handles the message.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,13 @@ from hypothesis import strategies as st
 
 from pki.der import GeneralizedTime, encode, explicit, general_time, tlv
 from setproto.errors import ErrorCode, ProtocolError
+from setproto.market import Market
 from setproto.messages.common import Extension, PartyID, Role, TransIDs
 from setproto.messages.oids import ARC
 from setproto.messages.registry import ERROR_TAG, MESSAGES, PINIT_REQ
-from setproto.messages.wrapper import MAX_AGE, MAX_MESSAGE, MessageHeader, MessageIDs, header, unwrap, wrap
+from setproto.messages.wrapper import MAX_AGE, MAX_MESSAGE, MessageHeader, MessageIDs, check_date, header, unwrap, wrap
+from setproto.roles.ports import EventKind
+from tests.roles.scenes import LONG_STORY, before, read_error, state
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 SENDER = PartyID(role=Role.merchant, brand="Marque", name="shop")
@@ -25,9 +31,9 @@ GOOD = wrap(PINIT_REQ, BODY, HEADER)
 UNKNOWN = ObjectIdentifier(f"{ARC}.9.9")
 
 
-def refused(data: bytes, code: ErrorCode, now: datetime = NOW) -> ProtocolError:
+def refused(data: bytes, code: ErrorCode) -> ProtocolError:
     with pytest.raises(ProtocolError) as refusal:
-        unwrap(data, now)
+        unwrap(data)
     assert refusal.value.code is code
     return refusal.value
 
@@ -42,7 +48,7 @@ def with_extensions(*extensions: Extension) -> bytes:
 
 
 def test_a_good_wrapper_is_read() -> None:
-    wire = unwrap(GOOD, NOW)
+    wire = unwrap(GOOD)
     assert (wire.type, wire.header, wire.body) == (PINIT_REQ, HEADER, BODY)
     assert wire.header_der == encode(HEADER)
     assert (wire.header.version, wire.header.revision) == (2, 0)
@@ -50,11 +56,11 @@ def test_a_good_wrapper_is_read() -> None:
 
 @pytest.mark.parametrize("kind", MESSAGES.values(), ids=repr)
 def test_every_message_has_its_tag(kind: object) -> None:
-    assert unwrap(wrap(kind, BODY, HEADER), NOW).type is kind  # type: ignore[arg-type]
+    assert unwrap(wrap(kind, BODY, HEADER)).type is kind  # type: ignore[arg-type]
 
 
 def test_an_error_has_no_type() -> None:
-    assert unwrap(wrap(None, BODY, HEADER), NOW).type is None
+    assert unwrap(wrap(None, BODY, HEADER)).type is None
 
 
 # --- 1: size --------------------------------------------------------------------------------------
@@ -73,7 +79,7 @@ def test_the_limit_is_exact(over: int) -> None:
     if len(data) > MAX_MESSAGE:
         refused(data, ErrorCode.messageTooBig)
     else:
-        assert len(unwrap(data, NOW).body) == len(BODY) + fill
+        assert len(unwrap(data).body) == len(BODY) + fill
 
 
 # --- 2: decoding ----------------------------------------------------------------------------------
@@ -103,7 +109,7 @@ def test_not_a_wrapper(data: bytes) -> None:
 @given(st.binary(max_size=300))
 def test_noise_is_a_protocol_error_and_nothing_else(data: bytes) -> None:
     with pytest.raises(ProtocolError):
-        unwrap(data, NOW)
+        unwrap(data)
 
 
 @given(st.data())
@@ -112,7 +118,7 @@ def test_any_change_of_one_octet_is_read_or_refused(data: st.DataObject) -> None
     octet = data.draw(st.integers(0, 255))
     changed = GOOD[:place] + bytes([octet]) + GOOD[place + 1 :]
     try:
-        wire = unwrap(changed, NOW)
+        wire = unwrap(changed)
     except ProtocolError:
         return
     # What is read is what was sent: nothing of the change is normalised away.
@@ -222,20 +228,26 @@ def test_a_header_without_software_or_with_too_much() -> None:
 def test_the_window_of_time(seconds: float, code: ErrorCode | None) -> None:
     """``seconds`` after it was dated, the message arrives."""
     at = NOW + timedelta(seconds=seconds)
+    wire = unwrap(GOOD)  # when it is read has nothing to do with when it was dated
     if code is None:
-        assert unwrap(GOOD, at).type is PINIT_REQ
-    else:
-        refused(GOOD, code, at)
+        check_date(wire, at)
+        return
+    with pytest.raises(ProtocolError) as refusal:
+        check_date(wire, at)
+    assert refusal.value.code is code
 
 
 @pytest.mark.parametrize("year", [1, 9999])
 def test_the_ends_of_time(year: int) -> None:
     far = replace(HEADER, date=GeneralizedTime(datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC)))
-    refused(wrap(PINIT_REQ, BODY, far), ErrorCode.messageTooOld if year == 1 else ErrorCode.messageTooNew)
+    wire = unwrap(wrap(PINIT_REQ, BODY, far))
+    with pytest.raises(ProtocolError) as refusal:
+        check_date(wire, NOW)
+    assert refusal.value.code is (ErrorCode.messageTooOld if year == 1 else ErrorCode.messageTooNew)
 
 
 def test_time_is_to_the_second_and_in_utc() -> None:
-    wire = unwrap(wrap(PINIT_REQ, BODY, header(NOW + timedelta(microseconds=999_999), None, None, MessageIDs())), NOW)
+    wire = unwrap(wrap(PINIT_REQ, BODY, header(NOW + timedelta(microseconds=999_999), None, None, MessageIDs())))
     assert wire.header.date == general_time(NOW)
     assert b"20260115120000Z" in wire.header_der
 
@@ -243,17 +255,46 @@ def test_time_is_to_the_second_and_in_utc() -> None:
 # --- 6: extensions --------------------------------------------------------------------------------
 
 
-def test_a_critical_extension_is_refused_by_name() -> None:
+def test_a_critical_extension_is_found() -> None:
     critical = Extension(extn_id=UNKNOWN, critical=True, extn_value=b"?")
-    assert refused(with_extensions(critical), ErrorCode.unrecognizedExtension).oid == UNKNOWN.dotted_string
     harmless = replace(critical, critical=False)
-    assert refused(with_extensions(harmless, critical), ErrorCode.unrecognizedExtension).oid == UNKNOWN.dotted_string
+    other = replace(harmless, extn_id=ObjectIdentifier(f"{ARC}.9.8"))
+    for found in ((critical,), (other, critical), (harmless, critical), (critical, other)):
+        assert unwrap(with_extensions(*found)).critical == UNKNOWN
+    for nothing in ((harmless,), (harmless, other)):
+        assert unwrap(with_extensions(*nothing)).critical is None
+    assert unwrap(GOOD).critical is None
+
+
+@pytest.mark.parametrize("name", LONG_STORY)
+def test_a_message_with_a_critical_extension_is_refused_by_name(name: str) -> None:
+    """Whoever gets it, before anything else is looked at: nothing is verified, nothing changes."""
+    scene = before(name)
+    wire, kept = unwrap(scene.data), state(scene.market)
+    critical = Extension(extn_id=UNKNOWN, critical=True, extn_value=b"?")
+    number = 0 if wire.type is None else wire.type.tag
+    data = wrapped(wire.header_der, explicit(number, wire.body), tlv(0xA0, encode(critical)))
+    (event,) = scene.receiver.handle(data).events
+    assert (event.kind, event.code) == (EventKind.REFUSED, ErrorCode.unrecognizedExtension)
+    for answer in scene.receiver.handle(data).outgoing:
+        assert read_error(answer).error_oid == UNKNOWN
+    assert state(scene.market) == kept
+
+
+def test_an_error_with_a_critical_extension_is_not_read_nor_answered() -> None:
+    scene = before("AuthReq")
+    critical = Extension(extn_id=UNKNOWN, critical=True, extn_value=b"?")
+    data = wrapped(encode(HEADER), explicit(ERROR_TAG, BODY), tlv(0xA0, encode(critical)))
+    for party in scene.market.parties.values():
+        reply = party.handle(data)
+        assert [event.code for event in reply.events] == [ErrorCode.unrecognizedExtension]
+        assert reply.outgoing == ()
 
 
 def test_an_extension_that_is_not_critical_is_ignored_but_covered() -> None:
-    one = unwrap(with_extensions(Extension(extn_id=UNKNOWN, extn_value=b"1")), NOW)
-    two = unwrap(with_extensions(Extension(extn_id=UNKNOWN, extn_value=b"2")), NOW)
-    none = unwrap(GOOD, NOW)
+    one = unwrap(with_extensions(Extension(extn_id=UNKNOWN, extn_value=b"1")))
+    two = unwrap(with_extensions(Extension(extn_id=UNKNOWN, extn_value=b"2")))
+    none = unwrap(GOOD)
     assert len({wire.header_digest for wire in (one, two, none)}) == 3
     assert one.header == none.header
 
@@ -269,7 +310,7 @@ def test_critical_is_false_unless_said() -> None:
 # --- 7: type --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tag", [8, 9, 12, 31, 100, 998, 1000, 99999])
+@pytest.mark.parametrize("tag", [22, 23, 30, 31, 100, 998, 1000, 99999])
 def test_a_message_that_does_not_exist(tag: int) -> None:
     refused(wrapped(encode(HEADER), explicit(tag, BODY)), ErrorCode.messageNotSupported)
 
@@ -287,10 +328,18 @@ def test_the_checks_come_in_order() -> None:
     def message(over: MessageHeader, tag: int) -> bytes:
         return wrapped(encode(over), explicit(tag, BODY), tlv(0xA0, encode(critical)))
 
-    refused(message(replace(late, version=1), 8), ErrorCode.versionTooOld)
-    refused(message(late, 8), ErrorCode.messageTooOld)
-    refused(message(HEADER, 8), ErrorCode.unrecognizedExtension)
-    refused(wrapped(encode(HEADER), explicit(8, BODY)), ErrorCode.messageNotSupported)
+    refused(message(replace(late, version=1), 22), ErrorCode.versionTooOld)
+    refused(message(late, 22), ErrorCode.messageNotSupported)
+    wire = unwrap(message(late, 6))
+    assert wire.critical == UNKNOWN
+    market = Market.open(now=NOW)
+    for party in market.parties.values():  # the extension comes before the receiver, and the date comes last
+        (event,) = party.handle(message(late, 6)).events
+        assert event.code is ErrorCode.unrecognizedExtension
+    (event,) = market.merchant.handle(wrapped(encode(late), explicit(6, BODY))).events
+    assert event.code is ErrorCode.messageNotSupported
+    (event,) = market.gateway.handle(wrapped(encode(late), explicit(6, BODY))).events
+    assert event.code is ErrorCode.decodingFailure
 
 
 def test_identifiers_of_a_purchase() -> None:

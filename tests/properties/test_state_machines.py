@@ -1,7 +1,7 @@
 """One cardholder, one merchant, one gateway and a wire that does what it likes: what must hold after every step.
 
-hypothesis plays the people and the wire: it starts purchases, pays, captures and inquires at odd moments, and
-delivers, drops, doubles, replays and damages messages in any order, with restarts in between.
+hypothesis plays the people and the wire: it starts purchases, pays, captures, credits, takes back and inquires at odd
+moments, and delivers, drops, doubles, replays and damages messages in any order, with restarts in between.
 """
 
 from __future__ import annotations
@@ -24,17 +24,28 @@ from hypothesis.stateful import (
 )
 
 from pki import BrandTree, build_brand_tree
-from pki.der import decode
 from setproto.errors import UsageError
 from setproto.market import BRAND, Clock, Market
+from setproto.messages.codes import AuthCode
 from setproto.messages.common import Role
-from setproto.roles import cardholder, gateway, merchant
+from setproto.roles import cardholder
+from setproto.roles.endpoint import Endpoint
+from setproto.roles.gateway import records as gateway_records
+from setproto.roles.merchant import records as merchant_records
+from setproto.roles.operations import LIVE, OpState, live_sum
 from setproto.roles.ports import EventKind, Outgoing
-from tests.roles.scenes import money, restarted, snapshot, state
+from tests.roles.scenes import gateway_purchases, money, restarted, state
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 BALANCE = 100_00
-C, M, P = cardholder.State, merchant.State, gateway.State
+C, M = cardholder.State, merchant_records.State
+SHARES = st.sampled_from([None, 0, 30, 50, 100, 101])
+"""Of the amount that was agreed on, in per cent."""
+
+
+ACTS = ["capture", "credit", "reverse_credit", "reverse_capture", "reverse"]
+"""What a merchant does with a purchase."""
+WHOLE = ("reverse_capture", "reverse_credit")
 
 
 @cache
@@ -65,7 +76,7 @@ class Marketplace(RuleBasedStateMachine):
 
     @initialize(cents=st.integers(0, 60_00))
     def first(self, cents: int) -> None:
-        self.start(cents)
+        self.buy(cents)
 
     # --- people ---
 
@@ -75,6 +86,40 @@ class Marketplace(RuleBasedStateMachine):
         lid_c, message = self.market.cardholder.start(order)
         self.purchases.append((lid_c, cents))
         self.put(message)
+
+    @rule(cents=st.integers(0, 60_00))
+    def buy(self, cents: int) -> None:
+        """Undisturbed, as far as what else is on the wire lets it."""
+        self.start(cents)
+        self.deliver_all()
+        self.pay(len(self.purchases) - 1)
+        self.deliver_all()
+
+    @rule(number=st.integers(0, 99), acts=st.lists(st.tuples(st.integers(0, 5), SHARES), min_size=1, max_size=4))
+    def settle(self, number: int, acts: list[tuple[int, int | None]]) -> None:
+        """Something that can be done with a purchase is done, and more with what came of it; everybody hears of it."""
+        authorised = [lid_c for lid_c, _ in self.purchases if self.possible(lid_c)]
+        if not authorised:
+            return
+        lid_c = self.pick(authorised, number)
+        place = [known for known, _ in self.purchases].index(lid_c)
+        for choice, share in acts:
+            possible = self.possible(lid_c)
+            if possible:
+                what = self.pick(possible, choice)
+                self.ask(place, what, None if what in WHOLE else share)
+                self.deliver_all()
+            self.resend(place)
+            self.inquire(place)
+            self.deliver_all()
+
+    def possible(self, lid_c: bytes) -> list[str]:
+        """What the merchant can do with a purchase."""
+        shop = self.shop(lid_c)
+        if shop is None:
+            return []
+        record = self.market.merchant.purchase(shop.trans_ids.xid)
+        return [what for what in ACTS if self.has_object(record, what)]
 
     @rule(number=st.integers(0, 99))
     def pay(self, number: int) -> None:
@@ -92,23 +137,50 @@ class Marketplace(RuleBasedStateMachine):
         except UsageError:
             assert self.market.cardholder.purchase(lid_c).ordered is None
 
-    @rule(number=st.integers(0, 99), share=st.sampled_from([None, 0, 50, 100, 101]))
-    def capture(self, number: int, share: int | None) -> None:
+    def ask(self, number: int, what: str, share: int | None = None) -> None:
+        """The merchant of a purchase asks its gateway for something, if it may."""
         lid_c, cents = self.pick(self.purchases, number)
         shop = self.shop(lid_c)
         if shop is None:
             return
-        xid = shop.trans_ids.xid
-        step = self.market.merchant.purchase(xid).state
-        if step is M.CAP_SENT:
-            share = None
-        amount = None
-        if share is not None:
-            amount = self.market.cardholder.purchase(lid_c).amount.with_amount(cents * share // 100)
+        xid, merchant = shop.trans_ids.xid, self.market.merchant
+        amount = self.market.cardholder.purchase(lid_c).amount.with_amount(cents * (share or 0) // 100)
+        record = merchant.purchase(xid)
         try:
-            self.put(self.market.merchant.capture(xid, amount))
+            asked = getattr(merchant, what)(xid, *(() if share is None else (amount,)))
         except UsageError:
-            assert step not in (M.AUTHORIZED, M.CAP_SENT)
+            assert record.outstanding is not None or not self.has_object(record, what)
+            assert merchant.purchase(xid) == record
+        else:
+            assert record.outstanding is None
+            assert merchant.purchase(xid).outstanding is not None
+            self.put(asked)
+
+    def has_object(self, record: merchant_records.PurchaseRecord, what: str) -> bool:
+        """Whether there is something that this could be done to, as the merchant knows it."""
+        live = [a for a in record.authorizations if a.state in LIVE]
+        if what in ("capture", "reverse"):
+            return bool(live)
+        captures = [c for c in live[-1].captures if c.state in LIVE] if live else []
+        if what in ("credit", "reverse_capture"):
+            return bool(captures)
+        return bool(captures) and any(credit.state in LIVE for credit in captures[-1].credits)
+
+    @rule(number=st.integers(0, 99), share=SHARES)
+    def capture(self, number: int, share: int | None) -> None:
+        self.ask(number, "capture", share)
+
+    @rule(number=st.integers(0, 99), share=SHARES)
+    def credit(self, number: int, share: int | None) -> None:
+        self.ask(number, "credit", share)
+
+    @rule(number=st.integers(0, 99), share=SHARES)
+    def reverse(self, number: int, share: int | None) -> None:
+        self.ask(number, "reverse", share)
+
+    @rule(number=st.integers(0, 99), what=st.sampled_from(WHOLE))
+    def take_back(self, number: int, what: str) -> None:
+        self.ask(number, what)
 
     @rule(number=st.integers(0, 99))
     def resend(self, number: int) -> None:
@@ -116,10 +188,11 @@ class Marketplace(RuleBasedStateMachine):
         shop = self.shop(lid_c)
         if shop is None:
             return
+        record = self.market.merchant.purchase(shop.trans_ids.xid)
         try:
             self.put(self.market.merchant.resend(shop.trans_ids.xid))
         except UsageError:
-            assert self.market.merchant.purchase(shop.trans_ids.xid).state not in (M.AUTH_SENT, M.CAP_SENT)
+            assert record.outstanding is None
 
     @rule(role=st.sampled_from(list(Role)))
     def restart(self, role: Role) -> None:
@@ -127,13 +200,16 @@ class Marketplace(RuleBasedStateMachine):
 
     # --- the wire ---
 
+    def receiver(self, message: Outgoing) -> Endpoint:
+        assert message.to is not None, "everything on this wire could be read"
+        return self.market.parties[message.to]
+
     @precondition(lambda self: self.wire)
     @rule(number=st.integers(0, 99))
     def deliver(self, number: int) -> None:
         message = self.wire.pop(number % len(self.wire))
-        self.put(*self.market.parties[message.to].handle(message.data).outgoing)
+        self.put(*self.receiver(message).handle(message.data).outgoing)
 
-    @precondition(lambda self: self.wire)
     @rule()
     def deliver_all(self) -> None:
         """A while without disturbance, so that purchases get somewhere."""
@@ -159,7 +235,7 @@ class Marketplace(RuleBasedStateMachine):
         octets = bytearray(message.data)
         octets[dice.randrange(len(octets))] ^= dice.randrange(1, 256)
         kept = state(self.market)
-        reply = self.market.parties[message.to].handle(bytes(octets))
+        reply = self.receiver(message).handle(bytes(octets))
         if message.name != "PInitReq":
             assert {event.kind for event in reply.events} <= {EventKind.REFUSED}
             assert state(self.market) == kept
@@ -177,65 +253,109 @@ class Marketplace(RuleBasedStateMachine):
     @invariant()
     def money_is_neither_made_nor_lost(self) -> None:
         available, held, captured = money(self.market.account)
-        total = available + sum(a.amount for a in held.values()) + sum(a.amount for a in captured.values())
+        credited = sum(self.market.account.credited.values()) * 100
+        total = available + sum(a.amount for a in held.values()) + sum(a.amount for a in captured.values()) - credited
         assert total == BALANCE
 
     @invariant()
     def nothing_is_taken_that_was_not_signed(self) -> None:
-        authorised = self.authorisations()
-        paid = {
+        """Captured ≤ authorised ≤ signed, credited ≤ captured, and the bank's books say the same as the gateway's."""
+        signed = {
             shop.trans_ids.xid: cents
             for lid_c, cents in self.purchases
             if (shop := self.shop(lid_c)) is not None and self.market.cardholder.purchase(lid_c).ordered is not None
         }
-        for xid, record in authorised.items():
-            assert record.auth_amt.amount == paid[xid]
-            if record.captured is not None:
-                assert record.state is P.CAPTURED
-                assert record.captured.amount <= record.auth_amt.amount
-        _, held, captured = money(self.market.account)
-        by_state = {record.auth_rrpid: record for record in authorised.values()}
-        assert len(held) == sum(record.state is P.OPEN for record in authorised.values())
-        assert {amount.amount for amount in captured.values()} == {
-            record.captured.amount for record in by_state.values() if record.captured is not None
-        }
+        authorised = captured = credited = 0
+        for record in gateway_purchases(self.market):
+            zero = record.purch_amt.with_amount(0)
+            assert record.purch_amt.amount == signed[record.trans_ids.xid]
+            assert live_sum(record.authorizations, zero).amount <= signed[record.trans_ids.xid]
+            for authorization in record.authorizations:
+                if authorization.state is not OpState.GRANTED:
+                    assert not any(capture.state is OpState.GRANTED for capture in authorization.captures)
+                    continue
+                taken = live_sum(authorization.captures, zero).amount
+                assert taken <= authorization.amount.amount
+                for capture in authorization.captures:
+                    given = live_sum(capture.credits, zero).amount
+                    assert given == 0 if capture.state is not OpState.GRANTED else given <= capture.amount.amount
+                    credited += given
+                authorised += authorization.amount.amount
+                captured += taken
+        account = self.market.account
+        assert sum(account.held.values()) * 100 == authorised - captured
+        assert sum(account.captured.values()) * 100 == captured
+        assert sum(account.credited.values()) * 100 == credited
 
     @invariant()
     def nobody_is_ahead_of_the_facts(self) -> None:
-        authorised = self.authorisations()
+        """What the merchant believes is so, and nothing is so that it did not ask for."""
+        at_gateway = {record.trans_ids.xid: record for record in gateway_purchases(self.market)}
         for lid_c, cents in self.purchases:
             mine = self.market.cardholder.purchase(lid_c)
             if mine.shop is None:
                 continue
-            shops = self.market.merchant.purchase(mine.shop.trans_ids.xid)
-            banks = authorised.get(mine.shop.trans_ids.xid)
-            if shops.state in (M.AUTHORIZED, M.CAP_SENT, M.CAPTURED):
-                assert banks is not None
-                assert banks.state in (P.OPEN, P.CAPTURED)
-                assert shops.authorization is not None
-                assert banks.auth_amt == shops.authorization.amount
-                assert banks.auth_amt.amount == cents
-            if shops.state is M.DECLINED:
-                assert banks is None or banks.state is P.DECLINED
-            if shops.state is M.CAPTURED:
-                assert banks is not None
-                assert shops.capture is not None
-                assert banks.captured == shops.capture.amount
-            if mine.state is C.AUTHORIZED:
-                assert shops.state in (M.AUTHORIZED, M.CAP_SENT, M.CAPTURED)
-            if mine.state is C.DECLINED:
-                assert shops.state is M.DECLINED
-            if mine.state is C.CAPTURED:
-                assert shops.state is M.CAPTURED
-            assert mine.state is not C.REJECTED, "what was agreed on is not rejected"
+            xid = mine.shop.trans_ids.xid
+            shops = self.market.merchant.purchase(xid)
+            assert shops.state is not M.REJECTED, "what was agreed on is not rejected"
+            theirs = operations(at_gateway.get(xid))
+            ours = operations(shops)
+            for key, (standing, amount) in ours.items():
+                found = theirs.get(key)
+                if standing is OpState.GRANTED:
+                    assert found == (OpState.GRANTED, amount)
+                elif standing is OpState.REVERSED:
+                    assert found is not None
+                    assert found[0] is OpState.REVERSED
+                elif standing is OpState.REFUSED:
+                    assert found is None or found[0] is OpState.REFUSED
+                elif standing is OpState.REVERSAL_ASKED:
+                    assert found is not None
+                    assert found[0] in (OpState.GRANTED, OpState.REVERSED)
+                if standing in (OpState.ASKED, OpState.REVERSAL_ASKED):
+                    assert shops.outstanding is not None
+            assert set(theirs) <= set(ours)
+            waiting = [key for key, (standing, _) in ours.items() if standing in UNDECIDED]
+            assert len(waiting) == (shops.outstanding is not None)
+            self.knows_only_what_was(mine, shops, cents)
 
-    def authorisations(self) -> dict[bytes, gateway.AuthorizationRecord]:
-        records = (
-            decode(gateway.AuthorizationRecord, value)
-            for (table, _), value in snapshot(self.market.stores[Role.gateway]).items()
-            if table == gateway.AUTHORIZATIONS
-        )
-        return {record.xid: record for record in records}
+    def knows_only_what_was(
+        self, mine: cardholder.Purchase, shops: merchant_records.PurchaseRecord, cents: int
+    ) -> None:
+        """The cardholder may be behind, but was never told what was not so at some time."""
+        codes = {authorization.code for authorization in shops.authorizations}
+        captures = [capture for authorization in shops.authorizations for capture in authorization.captures]
+        credits = [credit for capture in captures for credit in capture.credits]
+        assert mine.state is not C.REJECTED
+        if mine.state in (C.AUTHORIZED, C.CAPTURED, C.CREDITED):
+            assert codes == {AuthCode.approved}
+            assert cents > 0
+        if mine.state is C.DECLINED:
+            assert codes
+            assert AuthCode.approved not in codes
+        if mine.state is C.CAPTURED:
+            assert any(capture.state in HAPPENED for capture in captures)
+        if mine.state is C.CREDITED:
+            assert any(credit.state in HAPPENED for credit in credits)
+
+
+UNDECIDED = (OpState.ASKED, OpState.REVERSAL_ASKED)
+HAPPENED = (*LIVE, OpState.REVERSED)
+
+
+def operations(
+    record: merchant_records.PurchaseRecord | gateway_records.PurchaseRecord | None,
+) -> dict[tuple[Any, ...], tuple[OpState, int]]:
+    """Every operation of a purchase: what it is called → where it stands, and its amount in cents."""
+    found: dict[tuple[Any, ...], tuple[OpState, int]] = {}
+    for authorization in record.authorizations if record is not None else ():
+        name = authorization.auth_rrpid
+        found[(name,)] = (authorization.state, authorization.amount.amount)
+        for capture in authorization.captures:
+            found[name, capture.number] = (capture.state, capture.amount.amount)
+            for credit in capture.credits:
+                found[name, capture.number, credit.number] = (credit.state, credit.amount.amount)
+    return found
 
 
 @pytest.mark.prop("PX-18", "OT-2", "OT-3")

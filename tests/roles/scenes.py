@@ -11,13 +11,14 @@ Dishonest parties are played with their own real keys: their messages are opened
 
 from __future__ import annotations
 
+import enum
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from fractions import Fraction
 from typing import Any
 
-from asn1crypto import cms, core
+from asn1crypto import cms
 
 from pki import ValidatedCertificate
 from pki.der import decode, encode
@@ -28,21 +29,33 @@ from setproto.crypto.cms import Recipient, seal, unseal
 from setproto.crypto.dual import Part
 from setproto.errors import ErrorCode
 from setproto.market import Market, certify_card, credentials
+from setproto.messages.codes import AuthCode
 from setproto.messages.common import PartyID, Role
 from setproto.messages.error import Error, ErrorTBS
 from setproto.messages.oids import ID_OI_DATA, ID_PAN_DATA, ID_PI_DATA, ID_PI_OI_LINK, ID_PI_SEALS
+from setproto.messages.payment import PaymentInstruction
 from setproto.messages.purchase import OI, PAN_FIELD, PI, PURCHASE, OIData, PANData, PIData, PIOILink, PISeals, PReq
-from setproto.messages.registry import MESSAGES, PREQ, MessageType
+from setproto.messages.registry import MESSAGES, PREQ, MessageType, Operator
 from setproto.messages.wrapper import MessageHeader, MessageIDs, header, header_digest, unwrap, wrap
 from setproto.roles.cardholder import Cardholder, Order, PaymentCard, lid_c_party
 from setproto.roles.endpoint import EXCHANGE_KINDS, Credentials, Endpoint, Received, baggage_digest
 from setproto.roles.gateway import Gateway
+from setproto.roles.gateway import records as gateway_records
 from setproto.roles.merchant import Merchant
+from setproto.roles.merchant.records import PurchaseRecord, State
+from setproto.roles.operations import OpState
 from setproto.roles.ports import EventKind, Outgoing, Reply
 from setproto.store import MemoryStore
 
 STORY = ("PInitReq", "PInitRes", "PReq", "AuthReq", "AuthRes", "PRes", "CapReq", "CapRes", "InqReq", "InqRes")
 """Every message of a whole purchase, in order."""
+LATER = (
+    *("CredReq", "CredRes", "CredRevReq", "CredRevRes", "CapRevReq", "CapRevRes", "AuthRevReq", "AuthRevRes"),
+    *("PCertReq", "PCertRes", "BatchAdminReq", "BatchAdminRes"),
+)
+"""The rest: the money is given back, the credit, the capture and the authorisation are taken back, and so on."""
+LONG_STORY = (*STORY, *LATER)
+"""Every message that there is."""
 KIND: Mapping[str, MessageType[Any]] = {kind.name: kind for kind in MESSAGES.values()}
 OTHER_CARD = "5500005555555559"
 """Another well-known test number."""
@@ -60,6 +73,8 @@ class Scene:
     hand: Outgoing | None
     sent: dict[str, Outgoing] = field(default_factory=dict)
     """Every message so far, the one in hand included, by name."""
+    goes_on: bool = False
+    """After the purchase comes everything else that can be done with it (LATER)."""
 
     @property
     def data(self) -> bytes:
@@ -69,6 +84,7 @@ class Scene:
     @property
     def receiver(self) -> Endpoint:
         assert self.hand is not None, "the story is over"
+        assert self.hand.to is not None, "no message of a story has an unknown receiver"
         return self.market.parties[self.hand.to]
 
     @property
@@ -80,15 +96,27 @@ class Scene:
     def deliver(self) -> Reply:
         """Hand over the message in hand, and take the one that comes of it, or that its receiver decides to send."""
         assert self.hand is not None, "the story is over"
-        name, reply = self.hand.name, self.receiver.handle(self.data)
+        name, reply, merchant = self.hand.name, self.receiver.handle(self.data), self.market.merchant
         if reply.outgoing:
             (following,) = reply.outgoing
         elif name == "PInitRes":
             following = self.market.cardholder.pay(self.lid_c)
         elif name == "PRes":
-            following = self.market.merchant.capture(self.xid)
+            following = merchant.capture(self.xid)
         elif name == "CapRes":
             following = self.market.cardholder.inquire(self.lid_c)
+        elif name == "InqRes" and self.goes_on:
+            following = merchant.credit(self.xid)
+        elif name == "CredRes":
+            following = merchant.reverse_credit(self.xid)
+        elif name == "CredRevRes":
+            following = merchant.reverse_capture(self.xid)
+        elif name == "CapRevRes":
+            following = merchant.reverse(self.xid)
+        elif name == "AuthRevRes":
+            following = merchant.ask_certificates()
+        elif name == "PCertRes":
+            following = merchant.batch(1)
         else:
             self.hand = None
             return reply
@@ -109,6 +137,7 @@ def before(
 ) -> Scene:
     """Everything up to this message has happened, and it is in hand."""
     scene = begin(market, amount, description)
+    scene.goes_on = name in LATER
     while scene.hand is None or scene.hand.name != name:
         scene.deliver()
     return scene
@@ -123,9 +152,10 @@ def after(
     return scene
 
 
-def whole(market: Market | None = None, amount: str = "EUR 42.00") -> Scene:
-    """The purchase is over; ``sent`` has all of it."""
+def whole(market: Market | None = None, amount: str = "EUR 42.00", *, goes_on: bool = False) -> Scene:
+    """The purchase is over, with ``goes_on`` and everything after it too; ``sent`` has all of it."""
     scene = begin(market, amount)
+    scene.goes_on = goes_on
     while scene.hand is not None:
         scene.deliver()
     return scene
@@ -142,14 +172,87 @@ def restore(store: MemoryStore, saved: Mapping[tuple[str, bytes], bytes]) -> Non
     store._tables = dict(saved)
 
 
-def money(account: Account) -> tuple[int, dict[bytes, Any], dict[bytes, Any]]:
-    """Available, held and captured."""
-    return account.available.amount, dict(account.held), dict(account.captured)
+def money(account: Account) -> tuple[int, dict[bytes, CurrencyAmount], dict[bytes, CurrencyAmount]]:
+    """Available, in cents; what is held and what was captured, as far as it is not nothing.  They must add up."""
+    unit = account.opening.with_amount(1).value
+
+    def amounts(booked: Mapping[bytes, Fraction]) -> dict[bytes, CurrencyAmount]:
+        assert all(value >= 0 for value in booked.values()), "nothing is owed to the wrong side"
+        cents = {key: value / unit for key, value in booked.items() if value}
+        assert all(value.denominator == 1 for value in cents.values())
+        return {key: account.opening.with_amount(int(value)) for key, value in cents.items()}
+
+    amounts(account.credited)
+    assert all(account.credited[key] <= account.captured[key] for key in account.credited)
+    held, captured = amounts(account.held), amounts(account.captured)
+    total = account.available.value + sum(account.held.values()) + account.charged
+    assert total == account.opening.value, "money was made or lost"
+    return account.available.amount, held, captured
+
+
+def bank(account: Account) -> tuple[Any, ...]:
+    """Everything that the bank has booked."""
+    return money(account), dict(account.held), dict(account.captured), dict(account.credited)
 
 
 def state(market: Market) -> tuple[Any, ...]:
     """Everything that anybody would still know after a crash: all stores, and the money."""
-    return (*(snapshot(market.stores[role]) for role in Role), money(market.account))
+    return (*(snapshot(market.stores[role]) for role in Role), bank(market.account))
+
+
+class Step(enum.Enum):
+    """How far a merchant has come with a purchase that is authorised once."""
+
+    INITIALISED = enum.auto()
+    REJECTED = enum.auto()
+    AUTH_SENT = enum.auto()
+    DECLINED = enum.auto()
+    AUTHORIZED = enum.auto()
+    CAP_SENT = enum.auto()
+    CAPTURED = enum.auto()
+
+
+def step(market: Market, xid: bytes) -> Step:
+    """How far the merchant has come; its record must have everything that belongs to that, and nothing else."""
+    record = market.merchant.purchase(xid)
+    found = _step(record)
+    assert (record.outstanding is not None) is (found in (Step.AUTH_SENT, Step.CAP_SENT))
+    assert (record.ordered is None) is (found is Step.INITIALISED)
+    return found
+
+
+def _step(record: PurchaseRecord) -> Step:
+    if record.state is not State.ORDERED:
+        assert record.authorizations == []
+        return Step[record.state.name]
+    (authorization,) = record.authorizations
+    if authorization.state is OpState.ASKED:
+        assert record.outstanding == authorization.auth_rrpid
+        assert (authorization.code, authorization.cap_token, authorization.captures) == (None, None, [])
+        return Step.AUTH_SENT
+    if authorization.state is OpState.REFUSED:
+        assert authorization.code not in (None, AuthCode.approved)
+        assert authorization.captures == []
+        return Step.DECLINED
+    assert authorization.state is OpState.GRANTED
+    assert authorization.code is AuthCode.approved
+    assert authorization.cap_token
+    states = [capture.state for capture in authorization.captures]
+    if record.outstanding is not None:
+        assert states[-1] is OpState.ASKED
+        return Step.CAP_SENT
+    assert OpState.ASKED not in states
+    return Step.CAPTURED if OpState.GRANTED in states else Step.AUTHORIZED
+
+
+def gateway_purchases(market: Market) -> list[gateway_records.PurchaseRecord]:
+    """Every purchase that the gateway has a record of."""
+    stored = snapshot(market.stores[Role.gateway]).items()
+    return [
+        decode(gateway_records.PurchaseRecord, value)
+        for (table, _), value in stored
+        if table == gateway_records.PURCHASES
+    ]
 
 
 def restarted(market: Market, role: Role) -> Market:
@@ -160,13 +263,20 @@ def restarted(market: Market, role: Role) -> Market:
     if isinstance(old, Cardholder):
         return replace(market, cardholder=Cardholder(old.credentials, market.card, validator, store, **common))
     if isinstance(old, Merchant):
-        merchant = Merchant(old.credentials, validator, store, cert_pe=old._cert_pe, **common)
+        merchant = Merchant(old.credentials, validator, store, cert_pe=old._cert_pe, category=old.category, **common)
         return replace(market, merchant=merchant)
     assert isinstance(old, Gateway)
     gateway = Gateway(
-        old.credentials, market.issuer, validator, store, token_key=b"", acquirer_bin=old._acquirer_bin, **common
+        old.credentials,
+        old.issuer,
+        validator,
+        store,
+        token_key=bytes(32),
+        acquirer_bin=old._acquirer_bin,
+        card_message=old._card_message,
+        **common,
     )
-    gateway._token_key = old._token_key  # the key is configuration: it does not go with the process
+    gateway.token_keys = old.token_keys  # the key is configuration: it does not go with the process
     return replace(market, gateway=gateway)
 
 
@@ -227,7 +337,7 @@ def with_account(market: Market, balance: str = "EUR 1000.00") -> Market:
     """The same market, visited by another cardholder, who has an account with the same issuer."""
     card = another_card(market)
     account = Account(card.card.pan, card.card.expiry, card.card_secret, CurrencyAmount.of(balance))
-    market.issuer._accounts.append(account)
+    market.issuer.add(account)
     guest = cardholder_with(market, card)
     assert isinstance(guest.store, MemoryStore)
     return replace(
@@ -245,10 +355,10 @@ def in_the_name_of(market: Market, who: Endpoint, keys: Credentials) -> Endpoint
 # --- reading --------------------------------------------------------------------------------------
 
 
-def opened(market: Market, name: str, data: bytes, at: datetime | None = None) -> Received[Any]:
+def opened(market: Market, name: str, data: bytes) -> Received[Any]:
     """What the receiver makes of a message, with the receiver's real keys."""
     kind = KIND[name]
-    wire = unwrap(data, at or market.clock())
+    wire = unwrap(data)
     receiver = market.parties[kind.recipient]
     me = None
     if name == "PInitRes":
@@ -259,18 +369,12 @@ def opened(market: Market, name: str, data: bytes, at: datetime | None = None) -
 
 def read_error(message: Outgoing) -> ErrorTBS:
     """The body of a signed Error, without looking at the signature."""
-    wire = unwrap(message.data, _date(message.data))
+    wire = unwrap(message.data)
     assert wire.type is None, "not an Error"
     signed = decode(Error, wire.body).signed_error
     assert signed is not None
     content = cms.ContentInfo.load(signed)["content"]["encap_content_info"]["content"].native
     return decode(ErrorTBS, content)
-
-
-def _date(data: bytes) -> datetime:
-    wrapper = core.Sequence.load(data)
-    moment: datetime = core.Sequence.load(wrapper[0].dump())[2].native
-    return moment
 
 
 def assert_refused(reply: Reply, code: ErrorCode) -> ErrorTBS:
@@ -329,6 +433,8 @@ def signed_again(
     over = over or header(sender.clock(), sender.party, rrpid, MessageIDs.of(trans_ids))
     fields: dict[str, Any] = {"head": replace(sender.head(kind.content_type, to, over), **(head or {}))}
     packed = None
+    if isinstance(baggage, PI):
+        baggage = PaymentInstruction(pi=baggage)
     if baggage is not None:
         packed = baggage if isinstance(baggage, bytes) else encode(baggage)
         fields["baggage_digest"] = baggage_digest(kind, packed)
@@ -353,7 +459,10 @@ def remade(scene: Scene, changes: Mapping[str, Any] | None = None, **options: An
     if kind.name == "PInitRes":
         genuine = market.merchant.credentials.signer.certificate
         options.setdefault("also", [der for der in received.certificates if der != genuine])  # Cert-PE is among them
-    if kind.name in ("AuthReq", "AuthRes", "CapReq", "CapRes"):
+    if kind.name == "PCertRes":
+        genuine = market.gateway.credentials.signer.certificate
+        options.setdefault("also", [der for der in received.certificates if der != genuine])
+    if kind.operator in (Operator.ENC, Operator.ENCB):
         options.setdefault("seal_to", market.parties[kind.recipient])
     to = options.pop("to", None) or body.head.recipient
     return signed_again(sender, kind, body, to, **options)
@@ -372,7 +481,7 @@ class Paid:
 
 def taken_apart(market: Market, data: bytes) -> Paid:
     """A PReq opened with the gateway's real keys."""
-    preq = decode(PReq, unwrap(data, market.clock()).body)
+    preq = decode(PReq, unwrap(data).body)
     seals, oi_data = decode(PISeals, preq.pi.seals), decode(OIData, preq.oi.oi_data)
     gateway, xid = market.gateway, oi_data.trans_ids.xid
     bulk = gateway.context(ID_PI_OI_LINK, seals.cardholder, gateway.party, xid, seals.rrpid)
@@ -384,7 +493,14 @@ def taken_apart(market: Market, data: bytes) -> Paid:
 
 def market_pi(market: Market, preq: bytes) -> PI:
     """The payment instruction in a PReq, as the merchant forwards it."""
-    return decode(PReq, unwrap(preq, market.clock()).body).pi
+    return decode(PReq, unwrap(preq).body).pi
+
+
+def pi_of(market: Market, auth_req: bytes) -> PI:
+    """The payment instruction in an AuthReq."""
+    pi = opened(market, "AuthReq", auth_req).baggage.pi
+    assert isinstance(pi, PI)
+    return pi
 
 
 def sealed_for(paid: Paid, gateway: Gateway, cardholder: PartyID, rrpid: bytes, xid: bytes) -> PISeals:

@@ -15,22 +15,26 @@ from setproto.crypto.dual import Part
 from setproto.errors import ErrorCode
 from setproto.market import Market
 from setproto.messages.codes import AuthCode
-from setproto.messages.common import PartyID, Role
+from setproto.messages.common import InstallRecurData, PartyID, Role
 from setproto.messages.oids import ID_OI_DATA, ID_PI_DATA, ID_PI_SEALS
+from setproto.messages.payment import PaymentInstruction
 from setproto.messages.purchase import PAN_FIELD, PURCHASE, OIData, PIData, PReq
 from setproto.messages.wrapper import unwrap
-from setproto.roles import cardholder, merchant
+from setproto.roles import cardholder
 from setproto.roles.cardholder import Order, hod_digest
-from setproto.roles.gateway import AUTHORIZATIONS, AuthorizationRecord
+from setproto.roles.gateway.instruction import open_pi
+from setproto.roles.operations import LIVE
 from tests.roles.scenes import (
     KIND,
     OTHER_CARD,
     Paid,
     Scene,
+    Step,
     another_gateway,
     another_merchant,
     assert_refused,
     before,
+    gateway_purchases,
     market_pi,
     money,
     opened,
@@ -38,14 +42,10 @@ from tests.roles.scenes import (
     remade,
     signed_again,
     snapshot,
+    step,
     taken_apart,
     whole,
 )
-
-
-def authorisations(market: Market) -> list[AuthorizationRecord]:
-    records = snapshot(market.stores[Role.gateway]).items()
-    return [decode(AuthorizationRecord, value) for (table, _), value in records if table == AUTHORIZATIONS]
 
 
 @pytest.mark.prop("PU-3", "PU-11", "PU-14")
@@ -71,8 +71,8 @@ def test_an_auth_req_carries_the_instruction_that_the_merchant_received_and_its_
     scene = before("AuthReq")
     market = scene.market
     request = opened(market, "AuthReq", scene.data)
-    preq = decode(PReq, unwrap(scene.sent["PReq"].data, market.clock()).body)
-    assert request.baggage == preq.pi
+    preq = decode(PReq, unwrap(scene.sent["PReq"].data).body)
+    assert request.baggage == PaymentInstruction(pi=preq.pi)
     assert request.sender == market.merchant.party
     assert request.body.head.recipient == market.gateway.party
     order, oi_data = scene.order, decode(OIData, preq.oi.oi_data)
@@ -87,14 +87,19 @@ def test_everybody_has_the_same_purchase_at_the_end() -> None:
     market = scene.market
     mine = market.cardholder.purchase(scene.lid_c)
     shops = market.merchant.purchase(scene.xid)
-    (banks,) = authorisations(market)
+    (banks,) = gateway_purchases(market)
     assert mine.shop is not None
-    assert shops.authorization is not None
     assert shops.ordered is not None
-    assert {mine.shop.trans_ids.xid, shops.trans_ids.xid, banks.xid} == {scene.xid}
-    assert {mine.lid_m, shops.trans_ids.lid_m, banks.lid_m} == {scene.order.lid_m}
-    assert {mine.lid_c, shops.trans_ids.lid_c, banks.lid_c} == {scene.lid_c}
-    assert mine.amount == shops.authorization.amount == banks.auth_amt == scene.order.amount
+    assert {mine.shop.trans_ids.xid, shops.trans_ids.xid, banks.trans_ids.xid} == {scene.xid}
+    assert {mine.lid_m, shops.trans_ids.lid_m, banks.trans_ids.lid_m} == {scene.order.lid_m}
+    assert {mine.lid_c, shops.trans_ids.lid_c, banks.trans_ids.lid_c} == {scene.lid_c}
+    assert mine.amount == shops.purch_amt == banks.purch_amt == scene.order.amount
+    (asked,), (given,) = shops.authorizations, banks.authorizations
+    assert asked.auth_rrpid == given.auth_rrpid
+    assert asked.amount == given.amount == scene.order.amount
+    (taken,), (booked,) = asked.captures, given.captures
+    assert (taken.number, taken.state, taken.amount) == (booked.number, booked.state, booked.amount)
+    assert taken.amount == scene.order.amount
     assert mine.shop.merchant == market.merchant.party == banks.merchant
     assert shops.ordered.cardholder == market.cardholder.party
 
@@ -111,7 +116,7 @@ def test_one_order_many_questions_one_purchase() -> None:
         started.append(lid_c)
     for lid_c in started:
         market.deliver(Role.cardholder, market.cardholder.pay(lid_c))
-    states = sorted(market.merchant.purchase(market.result(lid_c).xid).state.name for lid_c in started)
+    states = sorted(step(market, market.result(lid_c).xid).name for lid_c in started)
     assert states == ["AUTHORIZED", "REJECTED", "REJECTED", "REJECTED"]
     assert money(market.account)[0] == 958_00
 
@@ -123,7 +128,7 @@ def test_merchant_and_gateway_verify_the_same_three_digests() -> None:
     market = scene.market
     at_merchant = opened(market, "PReq", scene.sent["PReq"].data).parts
     request = opened(market, "AuthReq", scene.data)
-    at_gateway = market.gateway.open_pi(request.baggage, request.body.auth_req_item.auth_tags.trans_ids)
+    at_gateway = open_pi(market.gateway, request.baggage.pi, request.body.auth_req_item.auth_tags.trans_ids)
     assert at_merchant[ID_PI_DATA] == at_gateway.hpi_data
     assert at_merchant[ID_OI_DATA] == at_gateway.hoi_data == request.body.auth_req_item.check_digests.hoi_data
     paid = taken_apart(market, scene.sent["PReq"].data)
@@ -226,10 +231,12 @@ def test_a_dishonest_cardholder_gets_no_goods_for_less(how: str) -> None:
     waiting = [(Role.merchant, preq_again(market, paid, oi=cheat.oi, pi=cheat.pi, pan=cheat.pan))]
     while waiting:
         to, data = waiting.pop(0)
-        waiting += [(message.to, message.data) for message in market.parties[to].handle(data).outgoing]
-    record = market.merchant.purchase(scene.xid)
-    assert record.state in (merchant.State.REJECTED, merchant.State.DECLINED, merchant.State.AUTH_SENT)
-    assert record.authorization is None or record.authorization.code is not AuthCode.approved
+        for message in market.parties[to].handle(data).outgoing:
+            assert message.to is not None
+            waiting.append((message.to, message.data))
+    assert step(market, scene.xid) in (Step.REJECTED, Step.DECLINED, Step.AUTH_SENT)
+    for authorization in market.merchant.purchase(scene.xid).authorizations:
+        assert authorization.code is not AuthCode.approved
     assert (money(market.account)[0], money(market.account)[1]) == (1000_00, {})
 
 
@@ -241,9 +248,20 @@ MERCHANT_CHEATS: dict[str, dict[str, Any]] = {
     "no order": {"auth_req_item.check_digests": None},
     "another wallet": {"auth_req_item.auth_tags.trans_ids.lid_c": b"another"},
     "a second time": {"auth_req_item.auth_tags.auth_rr_tags.rrpid": bytes(20)},
+    "money at once, and more": {
+        "capture_now": True,
+        "auth_req_item.auth_req_payload.auth_req_amt": CurrencyAmount.of("EUR 42.01"),
+    },
+    "more to follow, and more now": {
+        "auth_req_item.auth_req_payload.subsequent_auth_ind": True,
+        "auth_req_item.auth_req_payload.auth_req_amt": CurrencyAmount.of("EUR 42.01"),
+    },
+    "instalments": {"auth_req_item.auth_req_payload.install_recur_data": InstallRecurData(install_total_trans=2)},
     "money at once": {"capture_now": True},
     "more to follow": {"auth_req_item.auth_req_payload.subsequent_auth_ind": True},
 }
+AS_AGREED = ("a second time", "money at once", "more to follow")
+"""Here the cardholder loses what it agreed to, and no more."""
 
 
 @pytest.mark.prop("OT-1", "OT-2", "OT-3")
@@ -256,9 +274,13 @@ def test_a_dishonest_merchant_gets_no_money_that_was_not_agreed_on(how: str) -> 
     if how == "a second time":
         scene.deliver()
     market.gateway.handle(forged)
-    authorised = [record.auth_amt for record in authorisations(market)]
-    assert authorised == ([scene.order.amount] if how == "a second time" else [])
-    assert money(market.account)[0] == (958_00 if how == "a second time" else 1000_00)
+    records = gateway_purchases(market)
+    live = [a.amount for record in records for a in record.authorizations if a.state in LIVE]
+    assert live == ([scene.order.amount] if how in AS_AGREED else [])
+    available, held, captured = money(market.account)
+    assert available == (958_00 if how in AS_AGREED else 1000_00)
+    assert list(captured.values()) == ([scene.order.amount] if how == "money at once" else [])
+    assert list(held.values()) == (live if not captured else [])
 
 
 @pytest.mark.prop("OT-2")

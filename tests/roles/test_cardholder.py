@@ -10,10 +10,11 @@ import pytest
 
 from setproto.amounts import Ratio
 from setproto.errors import CertificateRefused, ErrorCode
-from setproto.messages.codes import AuthCode, CapCode, CompletionCode
+from setproto.market import Market
+from setproto.messages.codes import AuthCode, CapCode, CapRevOrCredCode, CompletionCode
 from setproto.messages.common import Extension, Role, Thumbs
 from setproto.messages.oids import ARC
-from setproto.messages.purchase import AuthStatus, CapStatus, PResPayload, Results
+from setproto.messages.purchase import AuthStatus, CapStatus, CreditStatus, PResPayload, Results
 from setproto.messages.registry import INQ_RES, PRES
 from setproto.roles.cardholder import State, lid_c_party
 from setproto.roles.ports import EventKind
@@ -272,8 +273,10 @@ def test_an_old_result_does_not_take_a_purchase_back() -> None:
     scene = whole()
     cardholder = scene.market.cardholder
     assert cardholder.purchase(scene.lid_c).state is State.CAPTURED
+    kept = snapshot(scene.market.stores[C])
     (event,) = cardholder.handle(scene.sent["PRes"].data).events
-    assert (event.kind, event.code) == (EventKind.RESULT, AuthCode.approved)  # it was true once
+    assert (event.kind, event.code) == (EventKind.REPEATED, None)  # it was true once; nobody is told that it is
+    assert snapshot(scene.market.stores[C]) == kept
     assert cardholder.purchase(scene.lid_c).state is State.CAPTURED
 
 
@@ -295,6 +298,9 @@ def _result(code: CompletionCode, results: Results | None = None) -> PResPayload
     return PResPayload(completion_code=code, results=results)
 
 
+PROMISES = (CompletionCode.authorizationPerformed, CompletionCode.capturePerformed, CompletionCode.creditPerformed)
+
+
 def test_what_each_completion_code_means_for_the_state() -> None:
     scene = before("PRes")
     body = opened(scene.market, "PRes", scene.data).body
@@ -308,12 +314,23 @@ def test_what_each_completion_code_means_for_the_state() -> None:
             cap_ratio=Ratio(numerator=1, denominator=1),
         ),
     )
+    credited = replace(
+        captured,
+        cred_status_seq=[
+            CreditStatus(
+                credit_date=authorised.auth_status.auth_date,
+                cap_rev_or_cred_code=CapRevOrCredCode.success,
+                credit_ratio=Ratio(numerator=1, denominator=3),
+            )
+        ],
+    )
     expected = {
         State.RECEIVED: _result(CompletionCode.orderReceived),
         State.REJECTED: _result(CompletionCode.orderRejected),
         State.AUTHORIZED: _result(CompletionCode.authorizationPerformed, authorised),
         State.DECLINED: _result(CompletionCode.authorizationPerformed, declined),
         State.CAPTURED: _result(CompletionCode.capturePerformed, captured),
+        State.CREDITED: _result(CompletionCode.creditPerformed, credited),
         State.PREQ_SENT: _result(CompletionCode.orderNotReceived),
     }
     store = scene.market.stores[C]
@@ -323,7 +340,7 @@ def test_what_each_completion_code_means_for_the_state() -> None:
         scene.market.cardholder.handle(remade(scene, {"pres_payload_seq.0": payload}))
         assert scene.market.cardholder.purchase(scene.lid_c).state is state
     # Without the results that the code promises, nothing is believed.
-    for code in (CompletionCode.authorizationPerformed, CompletionCode.capturePerformed):
+    for code in PROMISES:
         restore(store, kept)
         scene.market.cardholder.handle(remade(scene, {"pres_payload_seq.0": _result(code)}))
         assert scene.market.cardholder.purchase(scene.lid_c).state is State.PREQ_SENT
@@ -337,32 +354,106 @@ def test_a_capture_that_failed_is_no_capture() -> None:
     assert scene.market.cardholder.purchase(scene.lid_c).state is not State.CAPTURED
 
 
-def test_a_result_about_another_share_of_the_amount_is_not_believed() -> None:
-    """Only the whole amount is ever authorised, and never more than that captured (§2.7, AuthRatio and CapRatio)."""
-    scene = before("InqRes")
-    twice = {"pres_payload_seq.0.results.cap_status.cap_ratio": Ratio(numerator=2, denominator=1)}
-    reply = scene.market.cardholder.handle(remade(scene, twice))
-    assert [event.kind for event in reply.events] != [EventKind.RESULT]
-
-
-def test_a_declined_purchase_stays_declined() -> None:
-    scene = before("PRes", amount="EUR 5000.00")
-    cardholder = scene.market.cardholder
-    cardholder.handle(scene.data)
-    assert cardholder.purchase(scene.lid_c).state is State.DECLINED
-    body = opened(scene.market, "PRes", scene.data).body
-    approved = replace(
-        body.pres_payload_seq[0],
-        results=Results(
-            auth_status=AuthStatus(
-                auth_date=body.pres_payload_seq[0].results.auth_status.auth_date,
-                auth_code=AuthCode.approved,
-                auth_ratio=Ratio(numerator=1, denominator=1),
-            )
-        ),
+def _shares(scene: Scene, authorised: Ratio, captured: Ratio | None = None, *credited: Ratio) -> PResPayload:
+    """A payload that reports these shares of the amount."""
+    date = opened(scene.market, "InqRes", scene.data).body.pres_payload_seq[0].results.auth_status.auth_date
+    cap_status = None
+    if captured is not None:
+        cap_status = CapStatus(cap_date=date, cap_code=CapCode.success, cap_ratio=captured)
+    results = Results(
+        auth_status=AuthStatus(auth_date=date, auth_code=AuthCode.approved, auth_ratio=authorised),
+        cap_status=cap_status,
+        cred_status_seq=[
+            CreditStatus(credit_date=date, cap_rev_or_cred_code=CapRevOrCredCode.success, credit_ratio=ratio)
+            for ratio in credited
+        ]
+        or None,
     )
-    cardholder.handle(remade(scene, {"pres_payload_seq.0": approved}))
-    assert cardholder.purchase(scene.lid_c).state is State.DECLINED
+    code = CompletionCode.authorizationPerformed if captured is None else CompletionCode.capturePerformed
+    return _result(CompletionCode.creditPerformed if credited else code, results)
+
+
+NONE, PART, HALF, MOST, ALL, MORE = (
+    Ratio(numerator=n, denominator=d) for n, d in ((0, 1), (1, 3), (1, 2), (2, 3), (1, 1), (3, 2))
+)
+
+
+@pytest.mark.prop("PU-16")
+@pytest.mark.parametrize(
+    "shares",
+    [
+        [(MORE,)],
+        [(ALL, MORE)],
+        [(HALF, MOST)],
+        [(ALL, HALF, MOST)],
+        [(ALL, HALF, PART, PART)],
+        [(ALL, HALF, MOST, NONE)],
+        [(ALL, None, PART)],
+        [(MOST,), (MOST,)],
+        [(ALL,), (ALL, ALL)],
+    ],
+    ids=str,
+)
+def test_a_result_about_impossible_shares_of_the_amount_is_not_believed(shares: list[Any]) -> None:
+    """Never more than was ordered is authorised, nor captured than authorised, nor credited than captured (§2.7)."""
+    scene = before("InqRes")
+    payloads = [_shares(scene, *each) for each in shares]
+    refuses(scene, remade(scene, {"pres_payload_seq": payloads}), ErrorCode.unspecifiedFailure)
+
+
+@pytest.mark.parametrize(
+    ("shares", "told"),
+    [
+        ([(HALF,), (HALF, HALF)], State.CAPTURED),
+        ([(MOST, MOST), (PART,)], State.CAPTURED),
+        ([(ALL, HALF)], State.CAPTURED),
+        ([(ALL, MOST, PART, PART)], State.CREDITED),
+        ([(PART,), (PART,)], State.AUTHORIZED),
+    ],
+    ids=str,
+)
+def test_a_result_about_shares_that_add_up_is_believed(shares: list[Any], told: State) -> None:
+    scene = before("InqRes")
+    (event,) = scene.market.cardholder.handle(
+        remade(scene, {"pres_payload_seq": [_shares(scene, *each) for each in shares]})
+    ).events
+    assert event.kind is EventKind.RESULT
+    assert scene.market.cardholder.purchase(scene.lid_c).state is told
+
+
+@pytest.mark.prop("PX-18")
+def test_what_the_merchant_says_anew_replaces_what_it_said_before() -> None:
+    """Authorised, captured, credited, and each of them taken back again: a fresh answer tells how it stands now."""
+    scene = whole()
+    market = scene.market
+    merchant, cardholder = market.merchant, market.cardholder
+    told = []
+    for act in (merchant.credit, merchant.reverse_credit, merchant.reverse_capture, merchant.reverse):
+        market.deliver(Role.merchant, act(scene.xid))
+        market.deliver(C, cardholder.inquire(scene.lid_c))
+        told.append(cardholder.purchase(scene.lid_c).state)
+    assert told == [State.CREDITED, State.CAPTURED, State.AUTHORIZED, State.RECEIVED]
+
+
+@pytest.mark.parametrize("code", [code for code in CompletionCode if code is not CompletionCode.orderRejected])
+def test_a_rejected_order_stays_rejected(code: CompletionCode) -> None:
+    scene = before("PRes")
+    cardholder = scene.market.cardholder
+    results = opened(scene.market, "PRes", scene.data).body.pres_payload_seq[0].results
+    cardholder.handle(remade(scene, {"pres_payload_seq.0": _result(CompletionCode.orderRejected)}))
+    assert cardholder.purchase(scene.lid_c).state is State.REJECTED
+    cardholder.handle(remade(scene, {"pres_payload_seq.0": _result(code, results)}))
+    assert cardholder.purchase(scene.lid_c).state is State.REJECTED
+
+
+def test_an_order_that_was_processed_is_not_rejected_afterwards() -> None:
+    scene = after("PRes")
+    market = scene.market
+    question = market.cardholder.inquire(scene.lid_c)
+    (answer,) = market.merchant.handle(question.data).outgoing
+    scene.hand = answer
+    market.cardholder.handle(remade(scene, {"pres_payload_seq.0": _result(CompletionCode.orderRejected)}))
+    assert market.cardholder.purchase(scene.lid_c).state is State.AUTHORIZED
 
 
 def test_a_cardholder_takes_no_messages_for_others() -> None:
@@ -385,9 +476,13 @@ def test_the_cardholder_learns_why_its_first_message_was_refused() -> None:
     assert (event.kind, event.code) == (EventKind.ERROR_RECEIVED, ErrorCode.unknownLID)
 
 
-def test_nothing_is_kept_of_a_late_answer() -> None:
-    scene = before("PInitRes")
-    scene.market.clock.advance(timedelta(minutes=16))
-    kept = snapshot(scene.market.stores[C])
-    assert_refused(scene.market.cardholder.handle(scene.data), ErrorCode.messageTooOld)
-    assert snapshot(scene.market.stores[C]) == kept
+@pytest.mark.parametrize("minutes", [16, 60, -16])
+@pytest.mark.parametrize("name", ["PInitRes", "PRes", "InqRes"])
+def test_an_answer_is_as_fresh_as_its_question_however_late_it_comes(name: str, minutes: int) -> None:
+    """Responses are bound to the question by RRPID, challenge and digest; their date says nothing more."""
+    market = Market.open()
+    market.clock.advance(timedelta(hours=1))  # so that the CRLs are valid either way
+    scene = before(name, market)
+    market.clock.advance(timedelta(minutes=minutes))
+    (event,) = scene.deliver().events
+    assert event.kind in (EventKind.MERCHANT_SHOWN, EventKind.RESULT)

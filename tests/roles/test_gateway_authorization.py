@@ -10,9 +10,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asn1crypto import core
 from cryptography.x509 import ObjectIdentifier
 
-from pki.der import decode, encode, general_time
+from pki.der import decode, encode, general_time, tlv
 from setproto.amounts import CurrencyAmount
 from setproto.crypto.cms import Recipient, RecipientKey, seal
 from setproto.crypto.dual import Part
@@ -21,14 +22,14 @@ from setproto.market import Market
 from setproto.messages.codes import AuthCode, CapCode, CompletionCode
 from setproto.messages.common import Extension, InstallRecurData, PartyID, Role, Thumbs
 from setproto.messages.oids import ARC, ID_OI_DATA, ID_PAN_DATA
-from setproto.messages.payment import CapTokenSeq, EncB
-from setproto.messages.purchase import PAN_FIELD, PI, PURCHASE, OIData, PISeals, PReq
+from setproto.messages.payment import CapTokenSeq, EncB, PaymentInstruction
+from setproto.messages.purchase import PAN_FIELD, PURCHASE, OIData, PISeals, PReq
 from setproto.messages.registry import AUTH_REQ, MessageType
 from setproto.messages.wrapper import MessageIDs, header, unwrap, wrap
 from setproto.roles.cardholder import PaymentCard
 from setproto.roles.endpoint import Received
-from setproto.roles.gateway import AUTHORIZATIONS
-from setproto.roles.ports import AuthorizationDecision, AuthorizationRequest, EventKind, Reply
+from setproto.roles.gateway import records
+from setproto.roles.ports import Advice, AuthorizationDecision, AuthorizationRequest, EventKind, NoReply, Reply
 from tests.pki.forging import Draft
 from tests.roles.scenes import (
     KIND,
@@ -47,6 +48,7 @@ from tests.roles.scenes import (
     market_pi,
     money,
     opened,
+    pi_of,
     preq_again,
     remade,
     restarted,
@@ -61,6 +63,7 @@ from tests.roles.scenes import (
 
 P = Role.gateway
 UNKNOWN = Extension(extn_id=ObjectIdentifier(f"{ARC}.9.9"), critical=True, extn_value=b"?")
+TOO_MUCH = CurrencyAmount.of("EUR 42.01")
 ITEM, TAGS, PAYLOAD = "auth_req_item", "auth_req_item.auth_tags", "auth_req_item.auth_req_payload"
 
 
@@ -105,7 +108,7 @@ def forwarded(scene: Scene, preq: bytes) -> bytes:
     """
     market = scene.market
     body = opened(market, "AuthReq", scene.data).body
-    oi = decode(PReq, unwrap(preq, market.clock()).body).oi
+    oi = decode(PReq, unwrap(preq).body).oi
     hoi_data = PURCHASE.digest(Part(ID_OI_DATA, oi.oi_data, oi.oi_salt), market.suite)
     hod = decode(OIData, oi.oi_data).hod
     digests = replace(body.auth_req_item.check_digests, hoi_data=hoi_data, hod2=hod)
@@ -165,7 +168,7 @@ def test_an_extension_that_is_not_critical_does_no_harm() -> None:
 
 def test_a_sealed_message_without_a_sender_in_its_header() -> None:
     scene = before("AuthReq")
-    wire = unwrap(scene.data, scene.market.clock())
+    wire = unwrap(scene.data)
     nameless = wrap(AUTH_REQ, wire.body, replace(wire.header, sender=None))
     refuses(scene, nameless, ErrorCode.badMessageHeader)
 
@@ -174,7 +177,7 @@ def test_a_sealed_message_without_a_sender_in_its_header() -> None:
 @pytest.mark.parametrize("field", ["sender", "rrpid", "message_ids"])
 def test_an_envelope_does_not_open_under_another_header(field: str) -> None:
     scene = before("AuthReq")
-    wire = unwrap(scene.data, scene.market.clock())
+    wire = unwrap(scene.data)
     other = {
         "sender": another_merchant(scene.market).party,
         "rrpid": bytes(20),
@@ -188,7 +191,7 @@ def test_an_envelope_does_not_open_under_another_header(field: str) -> None:
 def test_a_header_that_is_not_the_one_that_was_signed() -> None:
     """A minute later, the rest equal: only the digest of the header in the body shows it."""
     scene = before("AuthReq")
-    wire = unwrap(scene.data, scene.market.clock())
+    wire = unwrap(scene.data)
     later = replace(wire.header, date=general_time(scene.market.clock() + timedelta(minutes=1)))
     refuses(scene, wrap(AUTH_REQ, wire.body, later), ErrorCode.wrapperMsgMismatch)
 
@@ -214,7 +217,7 @@ def test_header_and_body_must_name_the_same_purchase() -> None:
 def test_the_baggage_is_the_one_that_was_signed() -> None:
     one = before("AuthReq")
     two = before("AuthReq", one.market, "EUR 3.00")
-    mine, other = (unwrap(scene.data, one.market.clock()) for scene in (one, two))
+    mine, other = (unwrap(scene.data) for scene in (one, two))
     swapped = replace(decode(EncB, mine.body), baggage=decode(EncB, other.body).baggage)
     refuses(one, wrap(AUTH_REQ, encode(swapped), mine.header), ErrorCode.signatureFailure)
 
@@ -240,7 +243,7 @@ def test_a_crooked_gateway_cannot_pass_a_payment_on() -> None:
     market = scene.market
     paid = taken_apart(market, scene.sent["PReq"].data)  # with gateway 1's key
     second = another_gateway(market)
-    honest = decode(PI, encode(opened(market, "AuthReq", scene.data).baggage))
+    honest = pi_of(market, scene.data)
     moved = sealed_for(paid, second, paid.seals.cardholder, paid.seals.rrpid, scene.xid)
     data = remade(scene, baggage=replace(honest, seals=encode(moved)), seal_to=second, to=second.party)
     kept = money(market.account)
@@ -305,21 +308,21 @@ def test_what_was_sealed_for_another_purchase_does_not_open() -> None:
     """Seals swapped between two purchases of the same people (§4.12 step 2)."""
     one = before("AuthReq")
     two = before("AuthReq", one.market, "EUR 42.00", b"another book")
-    refuses(one, remade(one, baggage=opened(one.market, "AuthReq", two.data).baggage), ErrorCode.decryptionFailure)
+    refuses(one, remade(one, baggage=pi_of(one.market, two.data)), ErrorCode.decryptionFailure)
 
 
 @pytest.mark.parametrize("part", ["sealed_pi", "sealed_pan"])
 def test_one_seal_of_another_purchase(part: str) -> None:
     one = before("AuthReq")
     two = before("AuthReq", one.market, "EUR 42.00", b"another book")
-    mine, other = (opened(one.market, "AuthReq", scene.data).baggage for scene in (one, two))
+    mine, other = (pi_of(one.market, scene.data) for scene in (one, two))
     seals = replace(decode(PISeals, mine.seals), **{part: getattr(decode(PISeals, other.seals), part)})
     refuses(one, remade(one, baggage=replace(mine, seals=encode(seals))), ErrorCode.decryptionFailure)
 
 
 def test_the_two_seals_are_not_exchangeable() -> None:
     scene = before("AuthReq")
-    pi = opened(scene.market, "AuthReq", scene.data).baggage
+    pi = pi_of(scene.market, scene.data)
     seals = decode(PISeals, pi.seals)
     swapped = replace(seals, sealed_pi=seals.sealed_pan, sealed_pan=seals.sealed_pi)
     refuses(scene, remade(scene, baggage=replace(pi, seals=encode(swapped))), ErrorCode.decryptionFailure)
@@ -329,7 +332,7 @@ def test_what_is_inside_the_seals_does_not_show_through_the_error() -> None:
     """Sealed by somebody who knows the gateway's public key, as everybody does: rubbish, in the right context."""
     scene = before("AuthReq")
     market = scene.market
-    pi = opened(market, "AuthReq", scene.data).baggage
+    pi = pi_of(market, scene.data)
     seals = decode(PISeals, pi.seals)
     gateway = market.gateway
     context = gateway.context(ID_PAN_DATA, seals.cardholder, gateway.party, scene.xid, seals.rrpid)
@@ -352,7 +355,7 @@ def test_a_payment_that_nobody_signed() -> None:
     market = scene.market
     paid = taken_apart(market, scene.sent["PReq"].data)
     crook = cardholder_with(market, another_card(market))
-    pi = opened(market, "AuthReq", scene.data).baggage
+    pi = pi_of(market, scene.data)
     # Signed with the crook's own genuine certificate, in the victim's name.
     preq = preq_again(market, paid, signer=crook, pi={"head.sender": market.cardholder.party})
     refuses(scene, remade(scene, baggage=market_pi(market, preq)), ErrorCode.wrongRecipient)
@@ -433,8 +436,9 @@ def test_an_instruction_for_another_purchase_than_the_request(changes: dict[str,
         ({f"{PAYLOAD}.auth_req_amt": CurrencyAmount.of("EUR 41.99")}, AuthCode.amountError),
         ({f"{PAYLOAD}.auth_req_amt": CurrencyAmount.of("USD 42.00")}, AuthCode.amountError),
         ({f"{PAYLOAD}.install_recur_data": InstallRecurData(install_total_trans=2)}, AuthCode.installRecurMismatch),
-        ({f"{PAYLOAD}.subsequent_auth_ind": True}, AuthCode.invalidTransaction),
-        ({"capture_now": True}, AuthCode.captureNotSupported),
+        ({f"{PAYLOAD}.subsequent_auth_ind": True, f"{PAYLOAD}.auth_req_amt": TOO_MUCH}, AuthCode.amountError),
+        ({"capture_now": True, f"{PAYLOAD}.auth_req_amt": TOO_MUCH}, AuthCode.amountError),
+        ({"capture_now": True, f"{ITEM}.check_digests.hod2": bytes(32)}, AuthCode.piAuthMismatch),
     ],
     ids=str,
 )
@@ -455,16 +459,82 @@ def test_a_merchant_that_asks_for_another_purchase(name: str) -> None:
         says(scene, data, AuthCode.piAuthMismatch)
 
 
-def test_instalments_that_all_agreed_on_are_not_served_in_this_version() -> None:
+@pytest.mark.prop("OT-2")
+def test_a_sale_takes_what_was_signed_and_no_more() -> None:
+    scene = before("AuthReq")
+    market = scene.market
+    received = auth_res(market, market.gateway.handle(remade(scene, {"capture_now": True})))
+    sale = received.body.auth_res_payload.cap_res_payload
+    assert (sale.cap_code, sale.cap_amt) == (CapCode.success, scene.order.amount)
+    available, held, captured = money(market.account)
+    assert (available, held, list(captured.values())) == (958_00, {}, [scene.order.amount])
+
+
+@pytest.mark.prop("OT-2")
+def test_more_to_follow_is_no_more_than_was_signed() -> None:
+    """The token that takes the place of the instruction authorises what is left of the amount, and not a cent more."""
+    scene = before("AuthReq")
+    market = scene.market
+    share = {f"{PAYLOAD}.subsequent_auth_ind": True, f"{PAYLOAD}.auth_req_amt": CurrencyAmount.of("EUR 30.00")}
+    first = auth_res(market, market.gateway.handle(remade(scene, share)))
+    token = first.baggage.auth_token
+    assert token is not None
+    assert money(market.account)[0] == 970_00
+    for number, (rest, code) in enumerate((("EUR 12.01", AuthCode.amountError), ("EUR 12.00", AuthCode.approved)), 1):
+        changes = {
+            f"{PAYLOAD}.auth_req_amt": CurrencyAmount.of(rest),
+            f"{TAGS}.auth_rr_tags.rrpid": bytes([number] * 20),
+            f"{ITEM}.check_digests": None,
+        }
+        next_ = remade(scene, changes, baggage=PaymentInstruction(auth_token=token))
+        (event,) = market.gateway.handle(next_).events
+        assert event.code is code
+    assert money(market.account)[0] == 958_00
+    # The PI is used, and so is the token.
+    used = remade(scene, {f"{TAGS}.auth_rr_tags.rrpid": bytes([7] * 20)})
+    assert market.gateway.handle(used).events[0].code is AuthCode.piPreviouslyUsed
+    again = {f"{TAGS}.auth_rr_tags.rrpid": bytes([8] * 20), f"{PAYLOAD}.auth_req_amt": CurrencyAmount.of("EUR 0.01")}
+    stale = remade(scene, again, baggage=PaymentInstruction(auth_token=token))
+    assert market.gateway.handle(stale).events[0].code is AuthCode.piPreviouslyUsed
+    assert money(market.account)[0] == 958_00
+
+
+def test_baggage_is_a_payment_instruction_or_a_token_and_not_both() -> None:
+    scene = before("AuthReq")
+    market = scene.market
+    share = {f"{PAYLOAD}.subsequent_auth_ind": True}
+    token = auth_res(market, market.gateway.handle(remade(scene, share))).baggage.auth_token
+    pi, instead = PaymentInstruction(pi=pi_of(market, scene.data)), PaymentInstruction(auth_token=token)
+    both = tlv(0x30, inside(pi), inside(instead))
+    other = before("AuthReq", market)
+    kept = state(market)
+    for wrong in (both, b"\x30\x00"):
+        assert_refused(market.gateway.handle(remade(other, baggage=wrong)), ErrorCode.decodingFailure)
+    assert state(market) == kept
+
+
+def inside(value: object) -> bytes:
+    """The content octets of a SEQUENCE."""
+    content: bytes = core.Sequence.load(encode(value)).contents
+    return content
+
+
+@pytest.mark.prop("PX-16")
+def test_instalments_that_all_agreed_on_are_served_as_agreed() -> None:
     market = Market.open()
     plan = InstallRecurData(install_total_trans=3)
-    order = replace(market.order("EUR 42.00", b"one book"), lid_m=b"plan", install_recur_data=plan)
-    market.merchant.add_order(order.lid_m, order.description, order.amount, plan)
+    order = market.order("EUR 42.00", b"one book", install_recur_data=plan, first_amount="EUR 14.00")
     lid_c, first = market.cardholder.start(order)
     market.deliver(Role.cardholder, first)
     market.deliver(Role.cardholder, market.cardholder.pay(lid_c))
-    assert market.result(lid_c).code is AuthCode.invalidTransaction
-    assert money(market.account)[0] == 1000_00
+    purchase = market.result(lid_c)
+    assert purchase.code is AuthCode.approved
+    codes = []
+    for amount in ("EUR 14.00", "EUR 10.00", "EUR 1.00"):
+        market.deliver(Role.merchant, market.merchant.authorize(purchase.xid, CurrencyAmount.of(amount)))
+        codes.append(market.events[-1][1].code)
+    assert codes == [AuthCode.approved, AuthCode.approved, AuthCode.installRecurMismatch]
+    assert money(market.account)[0] == 1000_00 - 38_00
 
 
 def test_the_same_amount_in_another_exponent_is_what_was_signed() -> None:
@@ -599,7 +669,7 @@ def test_a_declined_payment_instruction_may_be_tried_again() -> None:
     again = remade(scene, {f"{TAGS}.auth_rr_tags.rrpid": bytes(20)})
     (event,) = scene.market.gateway.handle(scene.data).events
     assert event.code is AuthCode.declined
-    scene.market.account.available = CurrencyAmount.of("EUR 100.00")
+    scene.market.account.opening = CurrencyAmount.of("EUR 100.00")
     (event,) = scene.market.gateway.handle(again).events
     assert event.code is AuthCode.approved
     once_more = remade(scene, {f"{TAGS}.auth_rr_tags.rrpid": bytes([1] * 20)})
@@ -611,7 +681,7 @@ def test_another_instruction_for_a_purchase_that_was_declined() -> None:
     """One XID at one merchant is one payment instruction."""
     scene = before("AuthReq", Market.open(balance="EUR 10.00"))
     scene.market.gateway.handle(scene.data)
-    scene.market.account.available = CurrencyAmount.of("EUR 100.00")
+    scene.market.account.opening = CurrencyAmount.of("EUR 100.00")
     paid = taken_apart(scene.market, scene.sent["PReq"].data)
     other = forwarded(scene, preq_again(scene.market, paid, oi={"rrpid": bytes(20)}, pan={"ex_nonce": bytes(32)}))
     received = opened(scene.market, "AuthReq", other)
@@ -638,7 +708,7 @@ def test_a_used_instruction_is_known_under_its_digest_too() -> None:
     again = remade(scene, {f"{TAGS}.auth_rr_tags.rrpid": bytes(20)})
     scene.deliver()
     store = scene.market.stores[P]
-    store._tables = {key: value for key, value in snapshot(store).items() if key[0] != AUTHORIZATIONS}
+    store._tables = {key: value for key, value in snapshot(store).items() if key[0] != records.PURCHASES}
     (event,) = scene.market.gateway.handle(again).events
     assert event.code is AuthCode.piPreviouslyUsed
 
@@ -660,7 +730,7 @@ def test_an_rrpid_that_another_merchant_used_brings_no_authorisation_of_its_own(
     """
     first = before("AuthReq", amount="EUR 900.00")
     market = first.market
-    rrpid = unwrap(first.data, market.clock()).header.rrpid
+    rrpid = unwrap(first.data).header.rrpid
     first.deliver()
     crook = another_merchant(market)
     theirs = replace(market, merchant=crook, stores={**market.stores, Role.merchant: crook.store})
@@ -675,17 +745,17 @@ def test_an_rrpid_that_another_merchant_used_does_not_reach_that_merchants_money
     first = before("CapReq", amount="EUR 900.00")
     market = first.market
     record = market.merchant.purchase(first.xid)
-    assert record.authorization is not None
+    (authorization,) = record.authorizations
     crook = another_merchant(market)
     theirs = replace(market, merchant=crook, stores={**market.stores, Role.merchant: crook.store})
     second = before("AuthReq", theirs, "EUR 50.00", b"a trifle")
-    forged = remade(second, {f"{TAGS}.auth_rr_tags.rrpid": record.authorization.rrpid})
+    forged = remade(second, {f"{TAGS}.auth_rr_tags.rrpid": authorization.auth_rrpid})
     answer = auth_res(theirs, market.gateway.handle(forged))
     cap = before("CapReq", market, "EUR 1.00", b"for the form of a CapReq")
     body = opened(market, "CapReq", cap.data).body
     changes = {
         "cap_item_seq.0.trans_ids": answer.body.auth_tags.trans_ids,
-        "cap_item_seq.0.auth_rrpid": record.authorization.rrpid,
+        "cap_item_seq.0.auth_rrpid": authorization.auth_rrpid,
         "cap_item_seq.0.cap_payload.cap_req_amt": CurrencyAmount.of("EUR 50.00"),
         "cap_rr_tags.rrpid": bytes(20),
         "cap_rr_tags.mer_term_ids.merchant_id": crook.party.name,
@@ -710,18 +780,47 @@ def test_whatever_the_issuer_says_is_passed_on_and_is_no_use_of_the_instruction(
             assert "redacted" in repr(request)
             return AuthorizationDecision(code)
 
-        def capture(self, reference: bytes, amount: CurrencyAmount) -> CapCode:
+        def advise(self, advice: Advice) -> None:
             raise AssertionError("nothing is authorised")
 
     scene = before("AuthReq")
     again = remade(scene, {f"{TAGS}.auth_rr_tags.rrpid": bytes(20)})
-    scene.market.gateway._issuer = Undecided()
+    scene.market.gateway.issuer = Undecided()
     received = auth_res(scene.market, scene.market.gateway.handle(scene.data))
     assert received.body.auth_res_payload.auth_header.auth_code is code
     assert received.baggage.cap_token is None
-    scene.market.gateway._issuer = scene.market.issuer
+    scene.market.gateway.issuer = scene.market.issuer
     (event,) = scene.market.gateway.handle(again).events
     assert event.code is AuthCode.approved
+
+
+def test_a_bank_that_does_not_answer_uses_nothing_up() -> None:
+    """Whether the question reached it or not, the merchant's repetition asks again, under the same reference."""
+    scene = before("AuthReq")
+    market = scene.market
+    asked: list[bytes] = []
+
+    class Silent:
+        def authorize(self, request: AuthorizationRequest) -> AuthorizationDecision:
+            asked.append(request.reference)
+            if len(asked) == 2:
+                market.issuer.authorize(request)  # this time it is the answer that gets lost
+            raise NoReply
+
+        def advise(self, advice: Advice) -> None:
+            raise AssertionError("nothing is authorised")
+
+    kept = state(market)
+    market.gateway.issuer = Silent()
+    assert_refused(market.gateway.handle(scene.data), ErrorCode.unspecifiedFailure)
+    assert state(market) == kept
+    assert_refused(market.gateway.handle(scene.data), ErrorCode.unspecifiedFailure)
+    assert snapshot(market.stores[P]) == kept[list(Role).index(P)]
+    market.gateway.issuer = market.issuer
+    (event,) = market.gateway.handle(scene.data).events
+    assert event.code is AuthCode.approved
+    assert len(set(asked)) == 1
+    assert [str(amount) for amount in money(market.account)[1].values()] == ["EUR 42.00"]
 
 
 # --- the answer -----------------------------------------------------------------------------------

@@ -8,26 +8,28 @@ from typing import Any
 import pytest
 from cryptography.x509 import ObjectIdentifier
 
-from pki.der import decode, encode
+from pki.der import encode
 from setproto.amounts import CurrencyAmount
-from setproto.bank import MemoryIssuer
 from setproto.crypto.cms import seal
 from setproto.errors import ErrorCode
 from setproto.market import Market
 from setproto.messages.codes import AuthCode, CapCode
 from setproto.messages.common import Extension, Role
-from setproto.messages.oids import ARC
-from setproto.messages.payment import CapTokenData, CapTokenSeq
-from setproto.roles.gateway import AUTHORIZATIONS, AuthorizationRecord, State
-from setproto.roles.ports import EventKind
+from setproto.messages.oids import ARC, ID_CAP_TOKEN_DATA
+from setproto.messages.payment import CapTokenData, CapTokenSeq, SaleDetail
+from setproto.roles.gateway import records
+from setproto.roles.operations import OpState
+from setproto.roles.ports import Advice, AdviceKind, AuthorizationDecision, AuthorizationRequest, EventKind, NoReply
 from tests.roles.scenes import (
     Scene,
     another_gateway,
     another_merchant,
     assert_refused,
+    bank,
     before,
     begin,
     exchange_of,
+    gateway_purchases,
     money,
     opened,
     remade,
@@ -44,15 +46,15 @@ ITEM = "cap_item_seq.0"
 def says(scene: Scene, data: bytes, *codes: CapCode) -> None:
     """The gateway answers each item with its code; for none but success does money move."""
     market = scene.market
-    kept, records = money(market.account), snapshot(market.stores[Role.gateway])
+    kept, stored = bank(market.account), snapshot(market.stores[Role.gateway])
     reply = market.gateway.handle(data)
     assert [event.code for event in reply.events] == list(codes)
     (answer,) = reply.outgoing
     items = opened(market, "CapRes", answer.data).body.cap_res_item_seq
     assert [item.cap_res_payload.cap_code for item in items] == list(codes)
     if CapCode.success not in codes:
-        assert money(market.account) == kept
-        restore(market.stores[Role.gateway], records)  # so that the RRPID is free again
+        assert bank(market.account) == kept
+        restore(market.stores[Role.gateway], stored)  # so that the RRPID is free again
 
 
 def token_of(scene: Scene) -> bytes:
@@ -71,6 +73,8 @@ def token_of(scene: Scene) -> bytes:
         ({"cap_payload.cap_req_amt": CurrencyAmount.of("EUR 42.01")}, CapCode.amountError),
         ({"cap_payload.cap_req_amt": CurrencyAmount.of("USD 42.00")}, CapCode.amountError),
         ({"cap_payload.cap_req_amt": CurrencyAmount(currency=978, amount=1, amt_exp10=-3)}, CapCode.amountError),
+        ({"cap_payload.cap_req_amt": CurrencyAmount.of("EUR 0.00")}, CapCode.amountError),
+        ({"cap_payload.sale_detail": SaleDetail(batch_id=7)}, CapCode.batchUnknown),
     ],
     ids=str,
 )
@@ -109,27 +113,52 @@ def test_a_token_of_another_gateway() -> None:
     """A gateway with the same merchants, even with the same records, but not the same token key."""
     scene = before("CapReq")
     other = another_gateway(scene.market)
-    scene.market.gateway._token_key = other._token_key
+    scene.market.gateway.token_keys = other.token_keys
     says(scene, scene.data, CapCode.invalidCapToken)
 
 
 def test_a_token_that_is_sealed_right_but_says_something_else() -> None:
-    """The gateway compares what is in the token, not only that it opens."""
+    """What it names is bound to its seal or compared: with the key alone, no other token is made good."""
     scene = before("CapReq")
     gateway = scene.market.gateway
-    (record,) = (
-        decode(AuthorizationRecord, value)
-        for (table, _), value in snapshot(scene.market.stores[Role.gateway]).items()
-        if table == AUTHORIZATIONS
-    )
+    (record,) = gateway_purchases(scene.market)
+    (authorization,) = record.authorizations
     good = CapTokenData(
-        xid=record.xid, auth_rrpid=record.auth_rrpid, merchant_id=record.merchant.name, auth_amt=record.auth_amt
+        xid=record.trans_ids.xid,
+        auth_rrpid=authorization.auth_rrpid,
+        merchant_id=record.merchant.name,
+        auth_amt=authorization.amount,
     )
-    wrong: list[dict[str, Any]] = [{"xid": bytes(20)}, {"auth_rrpid": bytes(20)}, {"merchant_id": "another"}]
+    wrong: list[dict[str, Any]] = [
+        {"xid": bytes(20)},
+        {"auth_rrpid": bytes(20)},
+        {"merchant_id": "another"},
+        {"auth_amt": CurrencyAmount.of("EUR 41.99")},
+    ]
     for changes in (*wrong, {}):
-        made = seal(encode(replace(good, **changes)), gateway._token_key, context=gateway._token_context(record))
+        data = replace(good, **changes)
+        own = gateway.context(ID_CAP_TOKEN_DATA, gateway.party, gateway.party, data.xid, data.auth_rrpid)
+        made = seal(encode(data), gateway.token_keys.capture, context=own)
         code = CapCode.invalidCapToken if changes else CapCode.success
         says(scene, remade(scene, baggage=CapTokenSeq(tokens=[made])), code)
+
+
+@pytest.mark.parametrize("kind", ["authorization", "account"])
+def test_a_token_under_another_of_the_gateways_keys(kind: str) -> None:
+    """One secret, but a key for each kind of token: none stands for another."""
+    scene = before("CapReq")
+    gateway = scene.market.gateway
+    (record,) = gateway_purchases(scene.market)
+    (authorization,) = record.authorizations
+    data = CapTokenData(
+        xid=scene.xid,
+        auth_rrpid=authorization.auth_rrpid,
+        merchant_id=record.merchant.name,
+        auth_amt=authorization.amount,
+    )
+    own = gateway.context(ID_CAP_TOKEN_DATA, gateway.party, gateway.party, data.xid, data.auth_rrpid)
+    made = seal(encode(data), getattr(gateway.token_keys, kind), context=own)
+    says(scene, remade(scene, baggage=CapTokenSeq(tokens=[made])), CapCode.invalidCapToken)
 
 
 @pytest.mark.prop("OT-2")
@@ -142,13 +171,33 @@ def test_an_authorisation_is_captured_once() -> None:
 
 @pytest.mark.prop("OT-2")
 def test_parts_that_together_are_too_much() -> None:
-    """30 and then 30 of 42: the second is a second capture, whatever is left."""
+    """Several captures of 42 are good as long as their sum is; the same one again is a repetition."""
     scene = before("CapReq")
-    part = {f"{ITEM}.cap_payload.cap_req_amt": CurrencyAmount.of("EUR 30.00")}
-    second = remade(scene, {**part, "cap_rr_tags.rrpid": bytes(20)})
-    says(scene, remade(scene, part), CapCode.success)
-    assert money(scene.market.account)[0] == 970_00
-    says(scene, second, CapCode.duplicateRequest)
+    story = [
+        (1, "EUR 30.00", CapCode.success),
+        (1, "EUR 30.00", CapCode.duplicateRequest),
+        (1, "EUR 12.00", CapCode.duplicateRequest),
+        (2, "EUR 30.00", CapCode.amountError),
+        (2, "EUR 12.01", CapCode.amountError),
+        (2, "EUR 12.00", CapCode.success),
+        (3, "EUR 0.01", CapCode.amountError),
+    ]
+    requests = [
+        remade(
+            scene,
+            {
+                f"{ITEM}.cap_payload.cap_num": number,
+                f"{ITEM}.cap_payload.cap_req_amt": CurrencyAmount.of(amount),
+                "cap_rr_tags.rrpid": bytes([turn] * 20),
+            },
+        )
+        for turn, (number, amount, _) in enumerate(story)
+    ]
+    for request, (_, _, code) in zip(requests, story, strict=True):
+        says(scene, request, code)
+    assert money(scene.market.account)[:2] == (958_00, {})
+    (record,) = gateway_purchases(scene.market)
+    assert [str(capture.amount) for capture in record.authorizations[0].captures] == ["EUR 30.00", "EUR 12.00"]
 
 
 def test_nothing_is_captured_of_a_declined_authorisation() -> None:
@@ -157,25 +206,25 @@ def test_nothing_is_captured_of_a_declined_authorisation() -> None:
     market = good.market
     declined = before("PRes", market, "EUR 5000.00")
     record = market.merchant.purchase(declined.xid)
-    assert record.authorization is not None
-    assert record.authorization.code is AuthCode.declined
+    (authorization,) = record.authorizations
+    assert authorization.code is AuthCode.declined
     item = {
         f"{ITEM}.trans_ids": record.trans_ids,
-        f"{ITEM}.auth_rrpid": record.authorization.rrpid,
-        f"{ITEM}.cap_payload.cap_req_amt": record.authorization.amount,
+        f"{ITEM}.auth_rrpid": authorization.auth_rrpid,
+        f"{ITEM}.cap_payload.cap_req_amt": authorization.amount,
     }
     says(good, remade(good, item), CapCode.invalidCapToken)
 
 
-def test_nothing_is_captured_of_a_declined_authorisation_even_with_a_good_token() -> None:
+@pytest.mark.parametrize("standing", [OpState.REFUSED, OpState.REVERSED, OpState.ASKED, OpState.REVERSAL_ASKED])
+def test_nothing_is_captured_of_an_authorisation_that_does_not_stand_even_with_a_good_token(standing: OpState) -> None:
     """The state decides, not the possession of a token."""
     scene = before("CapReq")
     store = scene.market.stores[Role.gateway]
-    for key, value in snapshot(store).items():
-        if key[0] == AUTHORIZATIONS:
-            declined = replace(decode(AuthorizationRecord, value), state=State.DECLINED)
-            with store.transaction() as transaction:
-                transaction.put(*key, encode(declined))
+    (record,) = gateway_purchases(scene.market)
+    (authorization,) = record.authorizations
+    with store.transaction() as transaction:
+        records.keep(transaction, record.having(replace(authorization, state=standing)))
     says(scene, scene.data, CapCode.invalidAuthData)
 
 
@@ -216,7 +265,8 @@ def test_good_and_bad_items_do_not_touch_each_other() -> None:
         CapCode.capTokenMissing,
     )
     assert money(one.market.account)[0] == 1000_00 - 42_00 - 3_00
-    assert len(money(one.market.account)[1]) == 1, "what was held for the second purchase is still held"
+    (still_held,) = money(one.market.account)[1].values()
+    assert str(still_held) == "EUR 3.00", "what was held for the second purchase is still held"
     says(one, two.data, CapCode.success)
 
 
@@ -254,29 +304,59 @@ def test_a_cap_req_of_a_merchant_of_another_acquirer_or_in_anothers_name() -> No
     assert state(scene.market) == kept
 
 
-def test_the_issuer_has_the_last_word_on_a_capture() -> None:
+class Bank:
+    """A bank that accepts whatever it is told, and forgets it, or does not answer at all."""
+
+    def __init__(self, answers: bool = True) -> None:
+        self.answers = answers
+        self.advised: list[Advice] = []
+
+    def authorize(self, request: AuthorizationRequest) -> AuthorizationDecision:
+        raise AssertionError("nothing is to be authorised")
+
+    def advise(self, advice: Advice) -> None:
+        self.advised.append(advice)
+        if not self.answers:
+            raise NoReply
+
+
+def test_a_capture_of_which_the_bank_does_not_take_note_has_not_happened() -> None:
+    """Nothing is recorded or answered; the repetition tells the bank the same again, and then it has happened."""
     scene = before("CapReq")
-    scene.market.issuer._by_reference.clear()
-    says(scene, scene.data, CapCode.authDataMissing)
+    market, silent, kept = scene.market, Bank(answers=False), state(scene.market)
+    market.gateway.issuer = silent
+    for _ in range(2):
+        assert_refused(market.gateway.handle(scene.data), ErrorCode.unspecifiedFailure)
+        assert state(market) == kept
+    first, again = silent.advised
+    assert first == again
+    assert (first.kind, first.amount) == (AdviceKind.CAPTURE, scene.order.amount)
+    market.issuer.advise(first)  # it had reached the bank: only the answer was lost
+    market.gateway.issuer = market.issuer
+    (event,) = market.gateway.handle(scene.data).events
+    assert event.code is CapCode.success
+    assert money(market.account)[:2] == (958_00, {})
 
 
-@pytest.mark.parametrize("wanted", ["EUR 42.01", "USD 42.00"])
+@pytest.mark.parametrize("wanted", ["EUR 42.01", "USD 42.00", "EUR 0.00"])
 def test_the_gateway_does_not_rely_on_the_issuer_for_the_limit(wanted: str) -> None:
-    class Generous(MemoryIssuer):
-        def capture(self, reference: bytes, amount: CurrencyAmount) -> CapCode:
-            return CapCode.success
-
     scene = before("CapReq")
-    scene.market.gateway._issuer = Generous([])
+    generous = Bank()
+    scene.market.gateway.issuer = generous
     too_much = {f"{ITEM}.cap_payload.cap_req_amt": CurrencyAmount.of(wanted)}
     says(scene, remade(scene, too_much), CapCode.amountError)
+    assert generous.advised == []
 
 
-def test_a_capture_of_nothing_frees_the_hold() -> None:
+def test_a_hold_is_freed_by_a_reversal_and_not_by_a_capture_of_nothing() -> None:
     scene = before("CapReq")
+    market = scene.market
     nothing = {f"{ITEM}.cap_payload.cap_req_amt": CurrencyAmount.of("EUR 0.00")}
-    says(scene, remade(scene, nothing), CapCode.success)
-    assert money(scene.market.account)[:2] == (1000_00, {})
+    says(scene, remade(scene, nothing), CapCode.amountError)
+    assert money(market.account)[0] == 958_00
+    other = before("PRes", market, "EUR 8.00")
+    market.deliver(Role.merchant, market.merchant.reverse(other.xid))
+    assert money(market.account)[0] == 958_00, "the second hold is free again, the first stands"
 
 
 def test_the_merchants_capture_of_too_much_is_refused_and_can_be_corrected() -> None:

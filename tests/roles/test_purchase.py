@@ -15,11 +15,15 @@ from setproto.messages.codes import AuthCode, CapCode, CompletionCode
 from setproto.messages.common import Role
 from setproto.messages.registry import PINIT_REQ
 from setproto.messages.wrapper import MessageIDs, unwrap, wrap
-from setproto.roles import cardholder, gateway, merchant
+from setproto.roles import cardholder
+from setproto.roles.gateway import batches, records
 from setproto.roles.ports import EventKind
 from tests.roles.scenes import (
     KIND,
+    LATER,
+    LONG_STORY,
     STORY,
+    Step,
     another_card,
     assert_refused,
     before,
@@ -31,6 +35,7 @@ from tests.roles.scenes import (
     restarted,
     snapshot,
     state,
+    step,
     whole,
 )
 
@@ -45,7 +50,7 @@ def test_a_purchase_runs_to_its_end(suite: str) -> None:
     assert (purchase.completion_code, purchase.code) == (CompletionCode.capturePerformed, CapCode.success)
     assert [delivery.message.name for delivery in market.deliveries] == list(STORY)
     assert market.cardholder.purchase(purchase.lid_c).state is cardholder.State.CAPTURED
-    assert market.merchant.purchase(purchase.xid).state is merchant.State.CAPTURED
+    assert step(market, purchase.xid) is Step.CAPTURED
     available, held, captured = money(market.account)
     assert (available, held) == (958_00, {})
     assert [str(amount) for amount in captured.values()] == ["EUR 42.00"]
@@ -78,14 +83,17 @@ def test_without_capture_the_money_is_only_held() -> None:
     assert (purchase.completion_code, purchase.code) == (CompletionCode.authorizationPerformed, AuthCode.approved)
     available, held, captured = money(market.account)
     assert (available, [str(amount) for amount in held.values()], captured) == (958_00, ["EUR 42.00"], {})
+    assert step(market, purchase.xid) is Step.AUTHORIZED
 
 
-def test_part_of_the_money_can_be_captured_and_the_rest_is_free_again() -> None:
+def test_part_of_the_money_can_be_captured_and_the_rest_is_free_when_it_is_given_up() -> None:
+    """More can be captured later, so the rest is held until the authorisation is reduced to what was captured."""
     scene = before("PRes", amount="EUR 10.00")
     market = scene.market
     market.cardholder.handle(scene.data)
     market.deliver(Role.merchant, market.merchant.capture(scene.xid, scene.order.amount.with_amount(4_00)))
-    assert money(market.account)[0] == 1000_00 - 4_00
+    assert [str(amount) for amount in money(market.account)[1].values()] == ["EUR 6.00"]
+    assert money(market.account)[0] == 1000_00 - 10_00
     (inq_res,) = market.merchant.handle(market.cardholder.inquire(scene.lid_c).data).outgoing
     (payload,) = opened(market, "InqRes", inq_res.data).body.pres_payload_seq
     assert payload.completion_code is CompletionCode.capturePerformed
@@ -95,6 +103,9 @@ def test_part_of_the_money_can_be_captured_and_the_rest_is_free_again() -> None:
     )
     assert payload.results.cap_status.cap_ratio == Ratio(numerator=2, denominator=5)
     assert payload.results.auth_status.auth_ratio == Ratio(numerator=1, denominator=1)
+    market.deliver(Role.merchant, market.merchant.reverse(scene.xid, scene.order.amount.with_amount(4_00)))
+    assert money(market.account)[:2] == (1000_00 - 4_00, {})
+    assert step(market, scene.xid) is Step.CAPTURED
 
 
 def test_several_purchases_at_once_do_not_meet() -> None:
@@ -104,7 +115,7 @@ def test_several_purchases_at_once_do_not_meet() -> None:
         for scene in scenes:
             if scene.hand:
                 scene.deliver()
-    assert {market.merchant.purchase(scene.xid).state for scene in scenes} == {merchant.State.CAPTURED}
+    assert {step(market, scene.xid) for scene in scenes} == {Step.CAPTURED}
     assert money(market.account)[0] == 1000_00 - 15_00
 
 
@@ -125,7 +136,7 @@ def test_an_inquiry_is_answered_at_any_time() -> None:
 # --- the same message again -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", STORY)
+@pytest.mark.parametrize("name", LONG_STORY)
 def test_a_message_that_comes_twice_has_one_effect(name: str) -> None:
     """A request gets the same octets again, a response nothing; no state and no money moves."""
     scene = before(name)
@@ -139,23 +150,23 @@ def test_a_message_that_comes_twice_has_one_effect(name: str) -> None:
         assert [event.kind for event in second.events] == [EventKind.REPEATED]
 
 
-@pytest.mark.parametrize("name", STORY)
+@pytest.mark.parametrize("name", LONG_STORY)
 def test_a_message_that_comes_again_at_the_end_has_no_further_effect(name: str) -> None:
-    scene = whole()
+    scene = whole(goes_on=True)
     kept = state(scene.market)
     message = scene.sent[name]
-    reply = scene.market.parties[message.to].handle(message.data)
+    reply = scene.market.parties[KIND[name].recipient].handle(message.data)
     assert state(scene.market) == kept
     if name.endswith("Req"):
         answer = "PRes" if name == "PReq" else name.replace("Req", "Res")
         assert [message.data for message in reply.outgoing] == [scene.sent[answer].data]
 
 
-@pytest.mark.parametrize("name", ["InqReq", "AuthReq", "CapReq"])
+@pytest.mark.parametrize("name", ["InqReq", "AuthReq", "CapReq", *(name for name in LATER if name.endswith("Req"))])
 def test_the_same_request_signed_or_sealed_once_more_is_the_same_request(name: str) -> None:
     """Idempotency is about content, not octets (§4.2)."""
     scene = before(name)
-    again = remade(scene, over=unwrap(scene.data, scene.market.clock()).header)
+    again = remade(scene, over=unwrap(scene.data).header)
     assert again != scene.data
     first = scene.receiver.handle(scene.data)
     kept = state(scene.market)
@@ -180,7 +191,8 @@ def test_a_repeated_preq_before_the_gateway_answered_brings_the_same_auth_req() 
 
 def test_a_repeated_capture_is_the_same_cap_req() -> None:
     scene = before("CapReq")
-    assert scene.market.merchant.capture(scene.xid).data == scene.data
+    with pytest.raises(UsageError, match="outstanding"):
+        scene.market.merchant.capture(scene.xid)
     assert scene.market.merchant.resend(scene.xid).data == scene.data
 
 
@@ -190,6 +202,13 @@ def test_a_repeated_capture_is_the_same_cap_req() -> None:
         ("InqReq", "chall_c2", bytes(20)),
         ("AuthReq", "auth_req_item.auth_req_payload.merch_data.merch_cat_code", "0000"),
         ("CapReq", "cap_item_seq.0.auth_rrpid", bytes(20)),
+        ("CapReq", "cap_item_seq.0.cap_payload.cap_num", 2),
+        ("CredReq", "item_seq.0.cred_num", 2),
+        ("CredRevReq", "item_seq.0.cred_num", 2),
+        ("CapRevReq", "item_seq.0.cap_num", 2),
+        ("AuthRevReq", "auth_rrpid", bytes(20)),
+        ("PCertReq", "brand_seq", ["Other"]),
+        ("BatchAdminReq", "batch_id", 2),
     ],
 )
 def test_the_same_rrpid_with_other_content_is_refused_and_the_first_result_stands(
@@ -206,7 +225,7 @@ def test_the_same_rrpid_with_other_content_is_refused_and_the_first_result_stand
 
 def test_a_pinit_req_with_a_used_rrpid_and_other_content_is_refused() -> None:
     scene = before("PInitReq")
-    wire = unwrap(scene.data, scene.market.clock())
+    wire = unwrap(scene.data)
     body = opened(scene.market, "PInitReq", scene.data).body
     first = scene.receiver.handle(scene.data)
     other = wrap(PINIT_REQ, encode(replace(body, chall_c=bytes(20))), wire.header)
@@ -221,9 +240,9 @@ def test_an_rrpid_is_the_senders_own() -> None:
     scene = before("InqReq")
     guest = cardholder_with(scene.market, another_card(scene.market))
     first = scene.receiver.handle(scene.data)
-    over = unwrap(scene.data, scene.market.clock()).header
+    over = unwrap(scene.data).header
     foreign = remade(scene, sender=guest)
-    assert unwrap(foreign, scene.market.clock()).header.rrpid == over.rrpid
+    assert unwrap(foreign).header.rrpid == over.rrpid
     assert_refused(scene.receiver.handle(foreign), ErrorCode.signatureFailure)  # its order is not the guest's
     assert scene.receiver.handle(scene.data).outgoing == first.outgoing
 
@@ -240,10 +259,11 @@ def test_a_forged_request_does_not_occupy_an_rrpid() -> None:
 # --- the answer is lost ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lost", [name for name in STORY if name.endswith("Res")])
+@pytest.mark.parametrize("lost", [name for name in LONG_STORY if name.endswith("Res")])
 def test_a_lost_answer_is_had_by_asking_again(lost: str) -> None:
     request = {"PRes": "PReq"}.get(lost, lost.replace("Res", "Req"))
     scene = before(request)
+    scene.goes_on = lost in LATER
     data, receiver = scene.data, scene.receiver
     while scene.hand is not None and scene.hand.name != lost:
         scene.deliver()
@@ -262,15 +282,40 @@ def test_time_outs_of_the_merchant() -> None:
         merchant_.resend(scene.xid)
 
 
-@pytest.mark.parametrize("name", ["PReq", "AuthReq", "CapReq"])
+REPEATABLE = ["PReq", "AuthReq", "CapReq", "CredReq", "CredRevReq", "CapRevReq", "AuthRevReq"]
+
+
+@pytest.mark.parametrize("name", REPEATABLE)
 def test_a_request_can_still_be_repeated_after_an_outage_of_an_hour(name: str) -> None:
-    """§4.2: the sender retries with the same RRPID until it gets an answer, or money stays held for nothing."""
+    """§4.2: the answer got lost; whenever the sender asks again with the same RRPID, it gets that first answer."""
     scene = before(name)
     market = scene.market
+    answer, kept = scene.receiver.handle(scene.data).outgoing, state(market)
     market.clock.advance(timedelta(hours=1))
     again = market.cardholder.pay(scene.lid_c) if name == "PReq" else market.merchant.resend(scene.xid)
+    assert again.data == scene.data
     reply = scene.receiver.handle(again.data)
-    assert [event.kind for event in reply.events if event.kind is EventKind.REFUSED] == []
+    assert ([event.kind for event in reply.events], reply.outgoing) == ([EventKind.REPEATED], answer)
+    assert state(market) == kept
+    # The answer is an hour old too, and as good as ever: it is bound to the request.
+    (response,) = answer
+    if response.name != "AuthReq":  # which is no answer, but a new request
+        events = market.merchant.handle(response.data).events
+        assert EventKind.REFUSED not in {event.kind for event in events}
+
+
+@pytest.mark.parametrize("minutes", [16, -16])
+@pytest.mark.parametrize("name", [name for name in LONG_STORY if name.endswith("Req")])
+def test_a_request_that_is_new_must_be_recent(name: str, minutes: int) -> None:
+    """Kept back on the wire, and first delivered when nobody expects it any more."""
+    market = Market.open()
+    market.clock.advance(timedelta(hours=1))  # so that the CRLs are valid either way
+    scene = before(name, market)
+    scene.market.clock.advance(timedelta(minutes=minutes))
+    kept = state(scene.market)
+    code = ErrorCode.messageTooOld if minutes > 0 else ErrorCode.messageTooNew
+    assert_refused(scene.receiver.handle(scene.data), code)
+    assert state(scene.market) == kept
 
 
 # --- restarts -------------------------------------------------------------------------------------
@@ -283,12 +328,12 @@ def test_nothing_is_lost_when_a_party_restarts_between_two_messages(name: str, r
     scene.market = restarted(scene.market, role)
     while scene.hand is not None:
         scene.deliver()
-    assert scene.market.merchant.purchase(scene.xid).state is merchant.State.CAPTURED
+    assert step(scene.market, scene.xid) is Step.CAPTURED
     assert scene.market.cardholder.purchase(scene.lid_c).state is cardholder.State.CAPTURED
     assert money(scene.market.account)[0] == 958_00
 
 
-@pytest.mark.parametrize("name", [name for name in STORY if name.endswith("Req")])
+@pytest.mark.parametrize("name", [name for name in LONG_STORY if name.endswith("Req")])
 def test_an_answer_given_before_a_restart_is_given_again_after_it(name: str) -> None:
     scene = before(name)
     request, role = scene.data, KIND[name].recipient
@@ -319,17 +364,35 @@ def test_the_owner_cannot_ask_for_what_makes_no_sense() -> None:
         market.result(scene.lid_c)
     scene.deliver()
     scene.deliver()
-    with pytest.raises(UsageError, match="nothing to capture"):
-        market.merchant.capture(scene.xid)
+    merchant = market.merchant
+    for act in (merchant.capture, merchant.reverse, merchant.reverse_capture, merchant.credit, merchant.reverse_credit):
+        with pytest.raises(UsageError, match="no such operation"):
+            act(scene.xid)
+    with pytest.raises(UsageError, match="nothing to authorise again"):
+        merchant.authorize(scene.xid, scene.order.amount)
+    with pytest.raises(UsageError, match="nothing is outstanding"):
+        merchant.resend(scene.xid)
 
 
-def test_nothing_is_captured_before_it_is_authorised_or_after_it_was_captured() -> None:
-    scene = before("AuthReq")
-    with pytest.raises(UsageError, match="AUTH_SENT"):
-        scene.market.merchant.capture(scene.xid)
+@pytest.mark.parametrize("name", ["AuthReq", "CapReq", "CredReq", "CredRevReq", "CapRevReq", "AuthRevReq"])
+def test_while_a_request_waits_for_its_answer_no_other_one_is_made(name: str) -> None:
+    scene = before(name)
+    merchant, kept = scene.market.merchant, state(scene.market)
+    acts = (merchant.capture, merchant.reverse, merchant.reverse_capture, merchant.credit, merchant.reverse_credit)
+    for act in (*acts, lambda xid: merchant.authorize(xid, scene.order.amount)):
+        with pytest.raises(UsageError, match="outstanding"):
+            act(scene.xid)
+    assert state(scene.market) == kept
+
+
+def test_more_than_was_authorised_is_not_captured() -> None:
+    """The merchant may ask; the gateway answers no, and the money that was taken stays what it was."""
     scene = whole()
-    with pytest.raises(UsageError, match="CAPTURED"):
-        scene.market.merchant.capture(scene.xid)
+    market = scene.market
+    kept = money(market.account)
+    market.deliver(Role.merchant, market.merchant.capture(scene.xid, scene.order.amount))
+    assert market.events[-1][1].code is CapCode.amountError
+    assert (step(market, scene.xid), money(market.account)) == (Step.CAPTURED, kept)
 
 
 def test_a_capture_of_another_amount_is_not_answered_with_the_first_request() -> None:
@@ -353,23 +416,27 @@ def test_a_cardholder_is_not_set_up_with_the_certificate_of_another_card() -> No
 
 
 def test_the_gateway_keeps_no_card_number() -> None:
-    scene = whole()
+    scene = whole(goes_on=True)
     pan, expiry = scene.market.card.card.pan.reveal().encode(), scene.market.card.card.expiry.reveal().encode()
     kept = b"".join(key + value for (_, key), value in snapshot(scene.market.stores[Role.gateway]).items())
     assert pan not in kept
     assert expiry not in kept
     assert {table for table, _ in snapshot(scene.market.stores[Role.gateway])} == {
         "answers",
-        gateway.AUTHORIZATIONS,
-        gateway.USED_PI,
+        records.PURCHASES,
+        records.USED_PI,
+        batches.BATCHES,
+        batches.ITEMS,
+        batches.CURRENT,
     }
 
 
 def test_headers_name_the_purchase_they_belong_to() -> None:
-    scene = whole()
+    scene = whole(goes_on=True)
+    nameless = ("PInitReq", *(name for name in LONG_STORY if name.startswith(("Cap", "Cred", "PCert", "Batch"))))
     ids = MessageIDs(lid_c=scene.lid_c, lid_m=scene.order.lid_m, xid=scene.xid)
     for name, message in scene.sent.items():
-        header = unwrap(message.data, scene.market.clock()).header
-        assert header.message_ids == (MessageIDs() if name in ("PInitReq", "CapReq", "CapRes") else ids)
+        header = unwrap(message.data).header
+        assert header.message_ids == (MessageIDs() if name in nameless else ids)
         sender = None if name == "PInitReq" else scene.market.parties[KIND[name].sender].party
         assert header.sender == sender

@@ -21,6 +21,7 @@ from setproto.amounts import CurrencyAmount
 from setproto.market import Clock, credentials
 from setproto.messages.common import PartyID, Role
 from setproto.roles.merchant import Merchant
+from setproto.roles.ports import Outgoing
 from setproto.store import MemoryStore
 
 
@@ -86,15 +87,27 @@ def main() -> None:
         except EOFError:
             return
         if name == "order":
-            lid_m, description, amount = arguments
-            shop.add_order(lid_m, description, CurrencyAmount.of(amount))
+            lid_m, description, amount, first, sale = arguments
+            shop.add_order(
+                lid_m,
+                description,
+                CurrencyAmount.of(amount),
+                first_amount=None if first is None else CurrencyAmount.of(first),
+                capture_now=sale,
+            )
             answer(None)
         elif name == "handle":
             reply = shop.handle(*arguments)
-            answer([(int(out.to), out.name, out.data) for out in reply.outgoing])
-        elif name == "capture":
-            out = shop.capture(*arguments)
-            answer([(int(out.to), out.name, out.data)])
+            answer([told(out) for out in reply.outgoing])
+        elif name == "ask":  # one of the requests to the gateway
+            method, xid, amount, how = arguments
+            amounts = () if amount is None else (CurrencyAmount.of(amount),)
+            answer([told(getattr(shop, method)(xid, *amounts, **how))])
+
+
+def told(out: Outgoing) -> tuple[int | None, str, bytes]:
+    """A message, in plain values."""
+    return None if out.to is None else int(out.to), out.name, out.data
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 It has all traffic, and of every corrupt party the private keys, the shared keys and the notes.  It finds every sealed
 CMS object in every byte string that it holds, tries every key on it, and goes on with whatever comes out, until
-nothing new appears.  Everything here is written against the RFCs (5083, 5084, 5652, 5753, 8418, 9629, 4055), with a
-DER reader, HKDF and X9.63 KDF of its own: no code of ``setproto`` or ``pki`` takes part, so a mistake there is not
-repeated.
+nothing new appears: so the key that a cardholder puts into a payment instruction for the acquirer's answer is used as
+soon as the instruction is open.  Keys that anybody would guess are tried on everything.  Everything here is written
+against the RFCs (5083, 5084, 5652, 5753, 8418, 9629, 4055), with a DER reader, HKDF and X9.63 KDF of its own: no code
+of ``setproto`` or ``pki`` takes part, so a mistake there is not repeated.
 
 What it cannot do: break a cipher, and act.  Those who act are in ``test_corrupt_merchants``.
 """
@@ -16,7 +17,7 @@ import hmac
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -26,8 +27,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
 AUTH_ENVELOPED_DATA = bytes.fromhex("060b2a864886f70d0109100117")
-CAP_TOKEN_DATA = "2.25.137087056187701533922853352641590903349.0.20"
-"""What a gateway seals to itself: the one type whose context does not travel with the object."""
+ARC = "2.25.137087056187701533922853352641590903349.0."
+AUTH_TOKEN_DATA, CAP_TOKEN_DATA, ACQ_CARD_CODE_MSG, AUTH_TOKEN_PAN = (f"{ARC}{last}" for last in (19, 20, 22, 103))
+TO_ITSELF = (AUTH_TOKEN_DATA, CAP_TOKEN_DATA, AUTH_TOKEN_PAN)
+"""What a gateway seals to itself; these and AcqCardCodeMsg are the types whose context does not travel with them."""
+BACK_KEY = bytes.fromhex("060960864801650304012e0420")
+"""What stands before the key in AcqBackKeyData: AES-256-GCM, and the head of 32 octets."""
+GUESSES = (bytes(32), b"\xff" * 32)
+"""Keys that anybody would try."""
+TELLING = 8
+"""Identifiers in a byte string with a sealed object that are worth trying; what holds more, holds other things too."""
 SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
 
 
@@ -89,6 +98,19 @@ def leaves(data: bytes, seen: set[bytes] | None = None) -> Iterator[bytes]:
             yield from leaves(content[1:] if tag == 0x03 else content, seen)
 
 
+def outer_leaves(data: bytes) -> Iterator[bytes]:
+    """The contents of all primitive elements, without looking into octet strings; of damaged ones, none."""
+    try:
+        elements = children(data)
+    except ValueError:
+        return
+    for tag, content, _ in elements:
+        if tag & 0x20:
+            yield from outer_leaves(content)
+        else:
+            yield content
+
+
 def content_infos(data: bytes, content_type: bytes) -> Iterator[bytes]:
     """Every ContentInfo of this type anywhere in the octets, whether or not the octets around it are DER."""
     at = data.find(content_type)
@@ -113,6 +135,7 @@ def element(tag: int, *parts: bytes) -> bytes:
     return bytes((tag, 0x80 | len(size))) + size + content
 
 
+@cache
 def oid(dotted: str) -> bytes:
     """The content octets of an object identifier."""
     first, second, *rest = map(int, dotted.split("."))
@@ -130,7 +153,13 @@ def oid(dotted: str) -> bytes:
 
 def hkdf(secret: bytes, info: bytes) -> bytes:
     """HKDF-SHA-256 without salt, 32 octets (RFC 5869)."""
-    return hmac.digest(hmac.digest(bytes(32), secret, "sha256"), info + b"\x01", "sha256")
+    return hmac.digest(extracted(secret), info + b"\x01", "sha256")
+
+
+@cache
+def extracted(secret: bytes) -> bytes:
+    """The first step of HKDF."""
+    return hmac.digest(bytes(32), secret, "sha256")
 
 
 def x963(secret: bytes, shared_info: bytes) -> bytes:
@@ -167,6 +196,7 @@ class Sealed:
             raise ValueError("not AuthEnvelopedData") from failure
         return cls(raw, info_tag, info, nonce, ciphertext + mac)
 
+    @cache  # noqa: B019  # there is one object per sealed object, for as long as the tests run
     def open(self, content_key: bytes) -> bytes | None:
         """The plaintext, if this is the content key."""
         try:
@@ -256,6 +286,47 @@ def shared_content_key(sealed: Sealed, key: bytes, context: bytes) -> bytes | No
     return found if sealed.open(found) is not None else None
 
 
+def key_identifier(sealed: Sealed) -> bytes:
+    """Which shared key a KEKRecipientInfo says that it is for."""
+    return children(children(sealed.info)[1][1])[0][1]
+
+
+@cache
+def contexts(
+    suite: str, parties: frozenset[bytes], beside: frozenset[bytes], near: frozenset[bytes]
+) -> tuple[bytes, ...]:
+    """What a party that seals to itself may have bound an object to: any of the types, any identifier that stood beside
+    the object as XID, any of those and of their neighbours as RRPID.
+    """
+    pairs = set(product(beside, near | beside))
+    found = []
+    for content_type, party in product(TO_ITSELF, sorted(parties)):
+        head = (element(0x06, oid(content_type)), b"\x02\x01\x02", element(0x0C, suite.encode()), party, party)
+        for xid, rrpid in sorted(pairs):
+            found.append(element(0x30, *head, element(0x80, xid), element(0x81, rrpid)))
+    return tuple(found)
+
+
+@cache
+def message_contexts(beside: frozenset[bytes]) -> tuple[bytes, ...]:
+    """What an acquirer may have bound a message to a cardholder to."""
+    return tuple(element(0x06, oid(ACQ_CARD_CODE_MSG)) + xid for xid in sorted(beside))
+
+
+Opening = tuple[bytes, bytes, bytes]
+"""Shared key, context, content key."""
+
+
+@cache
+def with_shared_key(sealed: Sealed, key: bytes, tried: tuple[bytes, ...]) -> Opening | None:
+    """How a shared key opens the object, in one of these contexts, if it does."""
+    for context in tried:
+        found = shared_content_key(sealed, key, context)
+        if found is not None:
+            return key, context, found
+    return None
+
+
 # --- the spy --------------------------------------------------------------------------------------
 
 
@@ -265,8 +336,9 @@ class Loot:
 
     private_keys: tuple[Any, ...] = ()
     shared_keys: tuple[bytes, ...] = ()
-    parties: tuple[bytes, ...] = ()
-    """DER of its names, to build contexts of what it seals to itself."""
+    """What a gateway seals to itself with."""
+    back_keys: tuple[bytes, ...] = ()
+    """What a cardholder chose for the acquirer's answers."""
     notes: tuple[bytes, ...] = ()
 
 
@@ -274,13 +346,16 @@ class Loot:
 class Spy:
     """The closure of what it was given under decryption.
 
-    ``greedy``: every octet string of 32 in a note or plaintext is tried as a content key as well.
+    ``gateways``: DER of their names, which everybody knows: part of the contexts of what they seal to themselves.
+    ``greedy``: every octet string of 32 in a note or plaintext is tried as a content key, and as the key of an
+    acquirer's message, as well.
     """
 
     traffic: Iterable[bytes]
     loot: Iterable[Loot] = ()
     content_keys: Iterable[bytes] = ()
     suite: str = ""
+    gateways: Iterable[bytes] = ()
     greedy: bool = False
     known: set[bytes] = field(default_factory=set)
     """Every byte string that it has."""
@@ -288,12 +363,19 @@ class Spy:
     """Every sealed object in them."""
     opened: dict[bytes, bytes] = field(default_factory=dict)
     """Sealed object → plaintext."""
+    how: dict[bytes, Opening] = field(default_factory=dict)
+    """Sealed object that a shared key opened → how."""
 
     def __post_init__(self) -> None:
         self.traffic, self.loot = tuple(self.traffic), tuple(self.loot)
         self.private_keys = {key for loot in self.loot for key in loot.private_keys}
-        self.keys = set(self.content_keys)
-        self._beside: dict[bytes, set[bytes]] = {}
+        self.keys = {*self.content_keys, *GUESSES}
+        self.shared_keys = {*GUESSES, *(key for loot in self.loot for key in loot.shared_keys)}
+        self.back_keys = {*GUESSES, *(key for loot in self.loot for key in loot.back_keys)}
+        self.gateways = frozenset(self.gateways)
+        self._beside: dict[bytes, set[frozenset[bytes]]] = {}
+        self._tried: dict[bytes, list[int]] = {}
+        """Sealed object → how many keys and places there were when everything was tried on it."""
         new = {*self.traffic, *(note for loot in self.loot for note in loot.notes)}
         public = set(self.traffic)
         while new:
@@ -306,17 +388,22 @@ class Spy:
         for raw in sealed_in(blob):
             self.sealed.setdefault(raw.raw, raw)
             if raw.info_tag == 0xA2:
-                self._beside.setdefault(raw.raw, set()).update(leaves_of(blob, 20))
+                self._beside.setdefault(raw.raw, set()).add(leaves_of(blob, 20))
         if secret:
             self.private_keys |= set(private_keys_in(blob))
+            self.back_keys |= back_keys_in(blob)
             if self.greedy:
                 self.keys |= leaves_of(blob, 32)
 
     def _try_all(self) -> Iterator[bytes]:
         for raw, sealed in self.sealed.items():
-            if raw in self.opened:
+            state = [len(self.keys), len(self.private_keys)]
+            if sealed.info_tag == 0xA2:
+                state += [len(self.back_keys), len(self._beside[raw])]
+            if raw in self.opened or self._tried.get(raw) == state:
                 continue
-            for found in self._content_keys(sealed):
+            self._tried[raw] = state
+            for found in chain(self.keys, self._content_keys(sealed)):
                 plain = None if found is None else sealed.open(found)
                 if plain is not None:
                     self.opened[raw] = plain
@@ -324,20 +411,33 @@ class Spy:
                     break
 
     def _content_keys(self, sealed: Sealed) -> Iterator[bytes | None]:
-        yield from self.keys
         for key in self.private_keys:
             yield content_key(sealed, key)
-        if sealed.info_tag == 0xA2:
-            for loot in self.loot:
-                for key, party in product(loot.shared_keys, loot.parties):
-                    for context in self._contexts(sealed, party):
-                        yield shared_content_key(sealed, key, context)
+        for opening in self.openings(sealed):
+            self.how[sealed.raw] = opening
+            yield opening[2]
 
-    def _contexts(self, sealed: Sealed, party: bytes) -> Iterator[bytes]:
-        """What a party that seals to itself may have bound it to: any two identifiers that stood beside the object."""
-        head = (element(0x06, oid(CAP_TOKEN_DATA)), b"\x02\x01\x02", element(0x0C, self.suite.encode()), party, party)
-        for xid, rrpid in product(sorted(self._beside[sealed.raw]), repeat=2):
-            yield element(0x30, *head, element(0x80, xid), element(0x81, rrpid))
+    def openings(self, sealed: Sealed) -> Iterator[Opening]:
+        """Each shared key that opens an object, and how."""
+        if sealed.info_tag != 0xA2:
+            return
+        recipients, near = neighbours(self.traffic)
+        places = (place - recipients for place in self._beside[sealed.raw])
+        beside = frozenset().union(*(place for place in places if len(place) <= TELLING))
+        related = frozenset().union(*(near.get(identifier, frozenset()) for identifier in beside))
+        to_itself = contexts(self.suite, self.gateways, beside, related)
+        for_cardholder = message_contexts(beside | {key_identifier(sealed)})
+        for keys, tried in ((self.shared_keys, to_itself), (self.back_keys, for_cardholder)):
+            for key in keys:
+                opening = with_shared_key(sealed, key, tried)
+                if opening is not None:
+                    yield opening
+        if self.greedy:
+            context = element(0x06, oid(ACQ_CARD_CODE_MSG)) + key_identifier(sealed)
+            for key in self.keys - self.back_keys:
+                found = shared_content_key(sealed, key, context)
+                if found is not None:
+                    yield key, context, found
 
     @property
     def learned(self) -> set[bytes]:
@@ -353,9 +453,29 @@ def sealed_in(blob: bytes) -> tuple[Sealed, ...]:
 
 
 @cache
+def neighbours(traffic: tuple[bytes, ...]) -> tuple[frozenset[bytes], dict[bytes, frozenset[bytes]]]:
+    """(Identifiers of recipients' keys, identifier → those that stood with it in the same message)."""
+    asymmetric = (sealed for blob in traffic for sealed in sealed_in(blob) if sealed.info_tag != 0xA2)
+    recipients = frozenset(leaf for sealed in asymmetric for leaf in outer_leaves(sealed.info) if len(leaf) == 20)
+    near: dict[bytes, set[bytes]] = {}
+    for blob in traffic:
+        place = leaves_of(blob, 20) - recipients
+        if len(place) <= TELLING:
+            for identifier in place:
+                near.setdefault(identifier, set()).update(place)
+    return recipients, {identifier: frozenset(found) for identifier, found in near.items()}
+
+
+@cache
 def leaves_of(blob: bytes, size: int) -> frozenset[bytes]:
     """Its primitive elements of this size."""
     return frozenset(leaf for leaf in leaves(blob) if len(leaf) == size)
+
+
+@cache
+def back_keys_in(blob: bytes) -> frozenset[bytes]:
+    """Every AcqBackKey in a byte string."""
+    return frozenset(rest[:32] for rest in blob.split(BACK_KEY)[1:] if len(rest) >= 32)
 
 
 @cache

@@ -120,7 +120,7 @@ def corrupt_gateway_of_the_brand(market: Market) -> Claimed:
 
 def try_to_buy(market: Market, claimed: Claimed, monkeypatch: pytest.MonkeyPatch) -> tuple[bool, Spy]:
     """(whether the cardholder paid, what merchant and claimed gateway together know)."""
-    monkeypatch.setattr(market.merchant, "_gateway", lambda: claimed)
+    monkeypatch.setattr(market.merchant, "gateway", lambda transaction: claimed)
     lid_c, request = market.cardholder.start(market.order("EUR 42.00", b"one book"))
     market.deliver(Role.cardholder, request)
     wire = [delivery.message.data for delivery in market.deliveries]

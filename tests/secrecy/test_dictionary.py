@@ -23,16 +23,20 @@ from functools import cache
 import pytest
 
 from pki.der import decode, encode
+from setproto.amounts import CurrencyAmount
 from setproto.card import PAN, CardExpiry, PANSecret, luhn, unique_cardholder_id
 from setproto.crypto.digests import derive_key, digest, mac
 from setproto.crypto.dual import Form, Part, View
 from setproto.crypto.suites import deterministic
 from setproto.errors import SignatureFailure
-from setproto.market import Market
+from setproto.market import ACQUIRER_BIN, Market
+from setproto.messages.codes import AcqCardCode, AuthCode
 from setproto.messages.common import Role
 from setproto.messages.oids import ID_OI_DATA, ID_PAN_DATA, ID_PI_DATA, ID_PI_OI_LINK, ID_PI_SEALS
+from setproto.messages.payment import AcqCardCodeMsg, EncB, PANToken, PaymentInstruction
 from setproto.messages.purchase import PI, PURCHASE, PANData, PIData, PIHead, PIOILink, PISeals, PReq
 from setproto.messages.wrapper import unwrap
+from setproto.roles.gateway import Gateway
 from tests.secrecy.scan import packed
 from tests.secrecy.spy import Loot, Spy, element, leaves
 from tests.secrecy.world import NOW, random_pan
@@ -60,12 +64,13 @@ class Case:
     preq: PReq
     link: PIOILink
     pan_data: PANData
+    token: PANToken
     holdings: frozenset[bytes]
 
     @property
     def pan(self) -> str:
         """The true number."""
-        return self.pan_data.pan
+        return self.pan_data.pan.rstrip()
 
 
 @cache
@@ -74,19 +79,52 @@ def case(suite: str) -> Case:
     market = Market.open(suite, now=NOW, pan=random_pan(random.Random(suite)), expiry="203107")
     for party in market.parties.values():
         party.credentials.signer.suite = deterministic(party.credentials.signer.suite)
-    market.buy("EUR 42.00", b"one book")
+    market.gateway = Gateway(
+        market.gateway.credentials,
+        market.issuer,
+        market.tree.validator(NOW),
+        market.stores[Role.gateway],
+        token_key=market.random(32),
+        acquirer_bin=ACQUIRER_BIN,
+        clock=market.clock,
+        random=market.random,
+        card_message=AcqCardCodeMsg(acq_card_code=AcqCardCode.accountInfo, acq_card_text="hello"),
+    )
+    xid = two_shipments(market)
+    market.deliver(Role.merchant, market.merchant.capture(xid))
+    market.deliver(Role.merchant, market.merchant.credit(xid))
     market.deliver(Role.cardholder, market.deliveries[0].message)
     wire = [delivery.message.data for delivery in market.deliveries]
     key = market.merchant.exchange_key().private_key
     store = [part for (_, k), v in market.stores[Role.merchant].dump().items() for part in (k, v)]
     spy = Spy(wire, [Loot(private_keys=(key,), notes=tuple(store))], suite=suite)
-    everything = Spy(wire, [Loot(private_keys=(market.gateway.exchange_key().private_key,))], suite=suite)
+    tokens = market.gateway.token_keys
+    shared = (tokens.capture.private_key, tokens.authorization.private_key, tokens.account.private_key)
+    loot = Loot((market.gateway.exchange_key().private_key,), shared)
+    everything = Spy(wire, [loot], suite=suite, gateways=[encode(market.gateway.party)])
+    token = next(plain for plain in everything.learned if _is(PANToken, plain))
     account = next(plain for plain in everything.learned if _is(PANData, plain))
     link = next(plain for plain in everything.learned if _is(PIOILink, plain))
     [preq] = [d.message.data for d in market.deliveries if d.message.name == "PReq"]
     return Case(
-        market, decode(PReq, body_of(preq)), decode(PIOILink, link), decode(PANData, account), frozenset(spy.known)
+        market,
+        decode(PReq, body_of(preq)),
+        decode(PIOILink, link),
+        decode(PANData, account),
+        decode(PANToken, token),
+        frozenset(spy.known),
     )
+
+
+def two_shipments(market: Market) -> bytes:
+    """A purchase with an AuthToken, which is used: the XID."""
+    lid_c, request = market.cardholder.start(market.order("EUR 42.00", b"one book", first_amount="EUR 12.00"))
+    market.deliver(Role.cardholder, request)
+    market.deliver(Role.cardholder, market.cardholder.pay(lid_c))
+    xid = market.result(lid_c).xid
+    market.deliver(Role.merchant, market.merchant.authorize(xid, CurrencyAmount.of("EUR 30.00")))
+    assert [a.code for a in market.merchant.purchase(xid).authorizations] == [AuthCode.approved] * 2
+    return xid
 
 
 def _is(cls: type, data: bytes) -> bool:
@@ -99,7 +137,7 @@ def _is(cls: type, data: bytes) -> bool:
 
 def body_of(wrapped: bytes) -> bytes:
     """The DER inside the CHOICE alternative of a wrapped message."""
-    return unwrap(wrapped, NOW).body
+    return unwrap(wrapped).body
 
 
 # --- the attack -----------------------------------------------------------------------------------
@@ -160,6 +198,11 @@ def known(held: Case, **given: bytes | PIHead) -> Known:
 def protocol_values(pan: str, what: Known) -> Iterator[bytes]:
     """Everything that this project's code computes from a card number."""
     number, expiry = PAN(pan), CardExpiry(what.expiry)
+    for nonce in what.ex_nonces:
+        in_token = encode(PANToken(pan=pan.ljust(19), card_expiry=what.expiry, ex_nonce=nonce))
+        yield in_token
+        yield digest("PANToken", in_token)
+        yield hashlib.sha256(in_token).digest()
     for secret in what.pan_secrets:
         yield unique_cardholder_id(number, expiry, PANSecret(secret))
         for nonce in what.ex_nonces:
@@ -292,6 +335,16 @@ def test_the_attack_finds_the_number_in_careless_hashes(leak: Callable[[str, Kno
     assert distinguished(careless, what, candidates(held.pan, 200), [plain_values]) == {held.pan}
 
 
+def test_the_nonce_of_a_token_keeps_a_digest_of_it_from_being_a_test() -> None:
+    """There is no such digest; if there were, the nonce would protect it, and without the nonce nothing would."""
+    held = case("p256")
+    careless = replace(held, holdings=frozenset({hashlib.sha256(encode(held.token)).digest()}))
+    numbers = candidates(held.pan, 500)
+    assert distinguished(careless, known(held), numbers, [protocol_values]) == set()
+    given = known(held, ex_nonce=held.token.ex_nonce)
+    assert distinguished(careless, given, numbers, [protocol_values]) == {held.pan}
+
+
 # --- deterministic signatures ---------------------------------------------------------------------
 
 
@@ -367,10 +420,15 @@ def test_the_signature_depends_on_the_card_through_the_salted_digest_only(suite:
 def test_the_length_of_what_is_sealed_does_not_depend_on_the_card() -> None:
     """AES-GCM keeps lengths, so the PAN is padded: a merchant cannot tell a card of 15 digits from one of 19."""
     first = Market.open("ed25519", now=NOW, pan=random_pan(random.Random(1), 15))
-    lengths = set()
+    lengths, in_tokens = set(), set()
     for digits in (15, 16, 19):
         market = Market.within(first.tree, first.clock, pan=random_pan(random.Random(digits), digits))
-        market.buy("EUR 42.00", b"one book")
+        token = market.merchant.purchase(two_shipments(market)).auth_token
+        assert token is None  # the last shipment gives none
         [preq] = [d.message.data for d in market.deliveries if d.message.name == "PReq"]
+        sent = (d.message.data for d in market.deliveries if d.message.name == "AuthReq")
+        used = [decode(PaymentInstruction, decode(EncB, body_of(data)).baggage).auth_token for data in sent]
+        in_tokens |= {(len(token.sealed_pan), len(token.sealed_token)) for token in used if token is not None}
         lengths.add(len(decode(PISeals, decode(PReq, body_of(preq)).pi.seals).sealed_pan))
     assert len(lengths) == 1
+    assert len(in_tokens) == 1

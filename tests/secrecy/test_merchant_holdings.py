@@ -25,12 +25,16 @@ from hypothesis import strategies as st
 
 from pki import build_brand_tree
 from pki.der import encode
+from setproto.amounts import CurrencyAmount
 from setproto.card import PAN, Card, CardExpiry, PANSecret
 from setproto.errors import UsageError
-from setproto.market import BRAND, Clock, Delivery, Market
-from setproto.messages.codes import AuthCode
-from setproto.messages.common import Role
+from setproto.market import ACQUIRER_BIN, BRAND, Clock, Delivery, Market
+from setproto.messages.batch import ReturnTransactionDetail
+from setproto.messages.codes import AcqCardCode, AuthCode, BatchOperation
+from setproto.messages.common import InstallRecurData, Role
+from setproto.messages.payment import AcqCardCodeMsg
 from setproto.messages.purchase import PANData
+from setproto.roles.gateway import Gateway
 from setproto.roles.ports import EventKind, Outgoing
 from tests.secrecy import memory
 from tests.secrecy.scan import Scanner, digit_forms, needles
@@ -56,18 +60,60 @@ class Shopping:
         here = [d.message.data for d in self.market.deliveries if role in (d.sender, d.message.to)]
         return list(dict.fromkeys(here))
 
-    def spy(self, role: Role) -> Spy:
-        """What this role's keys open in that."""
+    def spy(self, role: Role, tokens_too: bool = False) -> Spy:
+        """What this role's keys open in that; ``tokens_too``: with what a gateway has for itself."""
         party = self.market.parties[role]
         keys = (party.exchange_key().private_key, party.credentials.signer._key)
-        shared = (party._token_key.private_key,) if role is Role.gateway else ()  # type: ignore[attr-defined]
-        loot = Loot(private_keys=keys, shared_keys=shared, parties=(encode(party.party),))
-        return Spy(self.wire(role), [loot], suite=self.market.suite)
+        tokens = self.market.gateway.token_keys
+        own = (tokens.capture.private_key, tokens.authorization.private_key, tokens.account.private_key)
+        loot = Loot(private_keys=keys, shared_keys=own if tokens_too else ())
+        return Spy(self.wire(role), [loot], suite=self.market.suite, gateways=[encode(self.market.gateway.party)])
 
     def told(self, role: Role) -> list[bytes]:
         """The events, as their owner may print them."""
         here = [event for to, event in self.market.events if to is role]
         return [text.encode() for event in here for text in (repr(event), str(event), event.detail)]
+
+
+def buy(market: Market, lot: random.Random, description: bytes) -> None:
+    """One purchase of some kind, and what the merchant does about it.  UsageError or ValueError if damage ends it."""
+    merchant, euros = market.merchant, lot.randrange(4, 200)
+    first, sale = lot.choice(((None, False), (None, False), (None, True), (euros // 2, False)))
+    agreed = InstallRecurData(install_total_trans=2) if first is not None and lot.random() < 0.3 else None
+    order = market.order(
+        f"EUR {euros}.00",
+        description,
+        install_recur_data=agreed,
+        first_amount=None if first is None else f"EUR {first}.00",
+        capture_now=sale,
+    )
+    lid_c, request = market.cardholder.start(order)
+    market.deliver(Role.cardholder, request)
+    market.deliver(Role.cardholder, market.cardholder.pay(lid_c))
+    xid = market.result(lid_c).xid
+    if first is not None:
+        market.deliver(Role.merchant, merchant.authorize(xid, CurrencyAmount.of(f"EUR {euros - first - 1}.00")))
+    after = lot.choice(
+        (
+            (),
+            ("capture",),
+            ("capture",),
+            ("capture", "credit"),
+            ("capture", "credit", "reverse_credit"),
+            ("capture", "reverse_capture"),
+            ("reverse",),
+        )
+    )
+    for step in after[1:] if sale else after:
+        market.deliver(Role.merchant, getattr(merchant, step)(xid))
+    if lot.random() < 0.1:
+        details = ReturnTransactionDetail(starting_point=0, maximum_items=5)
+        market.deliver(Role.merchant, merchant.batch(1, details=details))
+    if lot.random() < 0.02:
+        market.deliver(Role.merchant, merchant.batch(1, lot.choice((BatchOperation.close, BatchOperation.purge))))
+        market.deliver(Role.merchant, merchant.ask_certificates())
+    if after:
+        market.deliver(Role.cardholder, market.cardholder.inquire(lid_c))
 
 
 def shop(tree: Any, purchases: int, lot: random.Random, expired: bool = False) -> Shopping:
@@ -78,6 +124,17 @@ def shop(tree: Any, purchases: int, lot: random.Random, expired: bool = False) -
         pan=random_pan(lot, lot.choice((13, 14, 15, 16, 16, 16, 17, 18, 19)), lot.choice("3456")),
         expiry=f"20{lot.randrange(20, 26)}{lot.randrange(1, 13):02d}" if expired else random_expiry(lot),
         balance="EUR 40000.00",
+    )
+    market.gateway = Gateway(
+        market.gateway.credentials,
+        market.issuer,
+        tree.validator(NOW),
+        market.stores[Role.gateway],
+        token_key=os.urandom(32),
+        acquirer_bin=ACQUIRER_BIN,
+        clock=market.clock,
+        random=os.urandom,
+        card_message=AcqCardCodeMsg(acq_card_code=AcqCardCode.accountInfo, acq_card_text="There is news."),
     )
     done = Shopping(market, purchases)
 
@@ -97,7 +154,7 @@ def shop(tree: Any, purchases: int, lot: random.Random, expired: bool = False) -
     for _ in range(purchases):
         description = "".join(lot.choice("abcdefghij klmno") for _ in range(lot.randrange(1, 80))).encode()
         with suppress(ValueError, UsageError):  # damaged before there was anything to pay, or to ask about
-            market.buy(f"EUR {lot.randrange(1, 200)}.{lot.randrange(100):02d}", description, capture=lot.random() < 0.7)
+            buy(market, lot, description)
         while lot.random() < 0.2:
             again = lot.choice(market.deliveries[-40:])
             market.deliver(again.sender, again.message)
@@ -130,7 +187,7 @@ def test_the_merchant_holds_no_card_after_a_thousand_purchases(
     caplog.set_level(logging.NOTSET)
     lot = random.Random(f"PX-1 {suite}")
     tree = build_brand_tree(suite, now=NOW - timedelta(days=1), brand=BRAND)
-    kinds, codes = set(), set()
+    kinds, codes, held_tokens = set(), set(), 0
     for number in range(markets):
         caplog.clear()
         done = shop(tree, each, lot, expired=number % 2 == 1)
@@ -165,16 +222,35 @@ def test_the_merchant_holds_no_card_after_a_thousand_purchases(
         assert len(spy.opened) >= each * 0.6  # AuthRes and CapRes; there are no captures with an expired card
         assert len(held["memory"]) > each * 5
         assert set(market.stores[Role.merchant].dump().values()) <= set(held["memory"])
-        opened = done.spy(Role.gateway).learned
+        purchases = held_records(done)
+        tokens = [record.auth_token for record in purchases if record.auth_token is not None]
+        gateway = done.spy(Role.gateway, tokens_too=number == 0)
+        opened = gateway.learned
+        if number == 0:  # what the merchant holds unread has the card in it
+            assert tokens or suite != "p256"
+            inside = [gateway.opened[token.sealed_pan] for token in tokens if token.sealed_pan in gateway.opened]
+            assert all("PAN in ASCII" in scanner.hits([plain], is_pan) for plain in inside)
+            assert len(inside) == len(tokens) or suite != "p256"
         assert {"PAN in ASCII", "PANSecret in octets"} <= scanner.hits(opened)
         assert scanner.expiry_hits(opened)
         if number == 0:
             for others in (market.cardholder, market.gateway):
                 assert scanner.hits(memory.octets(others), is_pan) == {"PAN in ASCII"}
         assert done.damaged >= each // 10
+        messages = [record.acq_card_msg for record in purchases if record.acq_card_msg is not None]
+        for raw in (*messages, *(raw for token in tokens for raw in (token.sealed_token, token.sealed_pan))):
+            assert raw not in spy.opened
+            assert any(raw in value for value in held["store"])
+        if number % 2 == 0:  # the card has not expired
+            assert len(messages) > each // 3
+            held_tokens += len(tokens)
         kinds |= {event.kind for to, event in market.events if to is Role.merchant}
         codes |= {event.code for to, event in market.events if to is Role.merchant}
     assert kinds >= {EventKind.REFUSED, EventKind.ERROR_RECEIVED, EventKind.REPEATED, EventKind.CAPTURE}
+    if suite == "p256":
+        cleared = {EventKind.REVERSAL, EventKind.CAPTURE_REVERSAL, EventKind.CREDIT, EventKind.CREDIT_REVERSAL}
+        assert kinds >= cleared | {EventKind.BATCH, EventKind.CERTIFICATES}
+        assert held_tokens > 5
     assert codes >= {AuthCode.approved, AuthCode.expiredCard}
 
 
@@ -206,14 +282,15 @@ def test_declined_purchases_do_not_say_why_in_more_than_a_code() -> None:
         if change == "pan":
             market.issuer._accounts.clear()
         elif change == "amount":
-            account.available = account.available.with_amount(1)
+            account.opening = account.opening.with_amount(1)
         else:
             setattr(account, change, getattr(other, change))
         purchase = market.buy("EUR 42.00", b"one book")
         assert purchase.code is AuthCode.declined
         record = market.merchant.purchase(purchase.xid)
-        assert record.authorization is not None
-        seen.add((record.authorization.code, record.authorization.cap_token, record.state))
+        [authorization] = record.authorizations
+        assert (record.auth_token, record.acq_card_msg) == (None, None)
+        seen.add((authorization.code, authorization.cap_token, authorization.state, record.state))
         [event] = [e for to, e in market.events if to is Role.merchant and e.kind is EventKind.AUTHORIZATION]
         assert event.detail == ""
     assert len(seen) == 1

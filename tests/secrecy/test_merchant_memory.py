@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from setproto.amounts import CurrencyAmount
 from setproto.market import ACQUIRER_BIN, BRAND, Market
 from setproto.messages.common import Role
 from setproto.roles.cardholder import Order
@@ -69,22 +70,32 @@ class Shop:
         self.process.stdin.flush()
         return pickle.load(self.process.stdout)
 
-    def buy(self, description: bytes) -> None:
-        """PInit, P, Auth, Cap."""
-        order = Order(os.urandom(8), description, self.market.account.available.with_amount(100))
-        self.ask(("order", order.lid_m, description, str(order.amount)))
+    def buy(self, description: bytes, kind: str = "plain") -> bytes:
+        """PInit, P, Auth, Cap; two shipments with an AuthToken, or a sale; a credit.  The XID."""
+        order = Order(os.urandom(8), description, CurrencyAmount.of("EUR 1.00"))
+        first = "EUR 0.40" if kind == "shipments" else None
+        self.ask(("order", order.lid_m, description, str(order.amount), first, kind == "sale"))
         wallet = self.market.cardholder
         lid_c, out = wallet.start(order)
         self._carry(self.ask(("handle", out.data)))
         self._carry(self.ask(("handle", wallet.pay(lid_c).data)))
         shop = wallet.purchase(lid_c).shop
         assert shop is not None
-        self._carry(self.ask(("capture", shop.trans_ids.xid)))
+        xid = shop.trans_ids.xid
+        if kind == "shipments":
+            self._carry(self.ask(("ask", "authorize", xid, "EUR 0.60", {"more": False})))
+        if kind != "sale":
+            self._carry(self.ask(("ask", "capture", xid, None, {})))
+        if kind != "plain":
+            self._carry(self.ask(("ask", "credit", xid, "EUR 0.10", {})))
+            self._carry(self.ask(("ask", "reverse_credit", xid, None, {})))
         self._carry(self.ask(("handle", wallet.inquire(lid_c).data)))
         assert wallet.purchase(lid_c).state.name == "CAPTURED"
+        return xid
 
-    def _carry(self, messages: list[tuple[int, str, bytes]]) -> None:
+    def _carry(self, messages: list[tuple[int | None, str, bytes]]) -> None:
         for to, _, data in messages:
+            assert to is not None
             for out in self.market.parties[Role(to)].handle(data).outgoing:
                 self._carry(self.ask(("handle", out.data)))
 
@@ -124,10 +135,11 @@ def shop() -> Iterator[Shop]:
 @pytest.mark.prop("PX-1")
 def test_the_memory_of_a_merchants_process_holds_no_card(shop: Shop) -> None:
     for number in range(20):
-        shop.buy(b"order number %d" % number)
+        shop.buy(b"order number %d" % number, ("plain", "shipments", "sale")[number % 3])
     scanner, memory = scanner_for(shop.market.card), shop.memory()
     assert sum(map(len, memory)) > 5_000_000
     assert any(b"order number 19" in region for region in memory)  # the right process
+    assert any(b"PANToken" in region for region in memory)  # it has AuthTokens
     assert scanner.hits(memory) == set()
     # A merchant that was told a card number would be found out:
     shop.ask(("handle", b"the card is " + scanner.pan.encode()))

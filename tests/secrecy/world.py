@@ -1,5 +1,8 @@
 """Several merchants, gateways and cardholders of one brand, and a network that reorders, repeats and damages.
 
+Every kind of message takes part: each purchase follows one of the scripts in ``SCRIPTS`` (split shipments, sales,
+instalments, recurring payments, reversals, credits, batches), and each gateway has something to tell its cardholders.
+
 ``World`` runs purchases event by event: whatever message is chosen next, by lot, is delivered, so concurrent purchases
 interleave; messages are repeated, delivered to the wrong party and damaged on the way.  It records every octet on the
 wire, and knows what each party would hand over if it were corrupt.
@@ -13,24 +16,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from cryptography.hazmat.primitives import serialization
 
 from pki import Credential, build_brand_tree
-from pki.der import encode
+from pki.der import encode, general_time
 from setproto.amounts import CurrencyAmount
 from setproto.bank import Account, MemoryIssuer
 from setproto.card import PAN, Card, CardExpiry, CardSecret, PANSecret, luhn
-from setproto.errors import UsageError
 from setproto.market import ACQUIRER_BIN, BRAND, Clock, certify_card, credentials
-from setproto.messages.codes import AuthCode
-from setproto.messages.common import PartyID, Role
+from setproto.messages.batch import ReturnTransactionDetail
+from setproto.messages.codes import AcqCardCode, AuthCode, BatchOperation
+from setproto.messages.common import InstallRecurData, PartyID, Recurring, Role
+from setproto.messages.payment import AcqCardCodeMsg
 from setproto.roles.cardholder import Cardholder, Order, PaymentCard
 from setproto.roles.endpoint import Credentials, Endpoint
 from setproto.roles.gateway import Gateway
 from setproto.roles.merchant import Merchant
-from setproto.roles.ports import Event, EventKind
+from setproto.roles.ports import Event, EventKind, Outgoing
 from setproto.store import MemoryStore
 from tests.secrecy.scan import Scanner
 from tests.secrecy.spy import Loot
@@ -51,6 +55,73 @@ def random_expiry(lot: random.Random) -> str:
     return f"20{lot.randrange(27, 40)}{lot.randrange(1, 13):02d}"
 
 
+BATCH = 77
+"""Opened and closed by name."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """What is ordered, and what the merchant does about it: names of ``Merchant``'s methods, amounts in cents."""
+
+    cents: int
+    first: int | None = None
+    sale: bool = False
+    agreed: InstallRecurData | None = None
+    steps: tuple[tuple[str, dict[str, Any]], ...] = ()
+    later: tuple[tuple[str, dict[str, Any]], ...] = ()
+    """Done a month after everything else."""
+
+
+MONTHLY = InstallRecurData(
+    recurring=Recurring(recurring_frequency=28, recurring_expiry=general_time(NOW + timedelta(days=300)))
+)
+SCRIPTS: Final[dict[str, Script]] = {
+    "shipments": Script(
+        9000,
+        first=4000,
+        steps=(
+            ("capture", {}),
+            ("authorize", {"amount": 3500, "more": True}),
+            ("reverse_capture", {"authorization": 1}),
+            ("authorize", {"amount": 1500}),
+            ("capture", {"authorization": 3}),
+        ),
+    ),
+    "clearing": Script(
+        8000,
+        steps=(
+            ("capture", {"amount": 3000}),
+            ("capture", {}),
+            ("credit", {"capture": 1, "amount": 1000}),
+            ("reverse_credit", {"capture": 1}),
+            ("reverse_capture", {"capture": 2}),
+            ("credit", {"capture": 1}),
+        ),
+    ),
+    "instalments": Script(
+        6000,
+        first=2000,
+        agreed=InstallRecurData(install_total_trans=3),
+        steps=(("capture", {}), ("authorize", {"amount": 2000}), ("authorize", {"amount": 2000}), ("capture", {})),
+    ),
+    "recurring": Script(
+        1000,
+        agreed=MONTHLY,
+        steps=(("capture", {}), ("authorize", {"amount": 1000})),  # too soon
+        later=(("authorize", {"amount": 1000}), ("capture", {})),
+    ),
+    "sale": Script(3000, sale=True, steps=(("credit", {"amount": 500}),)),
+    "cancel": Script(5000, steps=(("reverse", {"new_amount": 2000}), ("reverse", {}))),
+    "declined": Script(700_000),
+    "batch": Script(2000, steps=(("capture", {"batch_id": BATCH}),)),
+}
+
+
+def eur(cents: int) -> CurrencyAmount:
+    """So much money."""
+    return CurrencyAmount(currency=978, amount=cents, amt_exp10=-2)
+
+
 @dataclass(frozen=True)
 class Sent:
     """One message on the wire."""
@@ -68,7 +139,7 @@ class World:
     suite: str
     merchants: dict[str, str]
     shops: dict[str, tuple[str, ...]]
-    purchases: int = 2
+    purchases: int = 3
     """Of each cardholder at each of its merchants."""
     seed: int = 1
     wire: list[Sent] = field(default_factory=list)
@@ -87,6 +158,13 @@ class World:
         self.endpoints: dict[str, Endpoint] = {}
         self.stores: dict[str, MemoryStore] = {}
         self.token_keys: dict[str, bytes] = {}
+        self.texts: dict[str, bytes] = {}
+        """Gateway → what it tells its cardholders."""
+        self.steps: dict[tuple[str, bytes], list[tuple[str, dict[str, Any]]]] = {}
+        """(Merchant, XID) → what is still to be done."""
+        self.later: dict[tuple[str, bytes], list[tuple[str, dict[str, Any]]]] = {}
+        self.scripts: dict[bytes, Script] = {}
+        """By LID-M."""
         self.cards: dict[str, PaymentCard] = {}
         self.waiting: list[Sent] = []
         self._lids: dict[str, list[bytes]] = {}
@@ -95,7 +173,7 @@ class World:
         for name in self.shops:
             self._add_cardholder(name)
         accounts = [
-            Account(c.card.pan, c.card.expiry, c.card_secret, CurrencyAmount.of("EUR 500.00"))
+            Account(c.card.pan, c.card.expiry, c.card_secret, CurrencyAmount.of("EUR 5000.00"))
             for c in self.cards.values()
         ]
         for name in dict.fromkeys(self.merchants.values()):
@@ -128,6 +206,8 @@ class World:
 
     def _add_gateway(self, name: str, issuer: MemoryIssuer) -> None:
         self.token_keys[name] = os.urandom(32)
+        text = f"{name} asks you to call {self.lot.getrandbits(64):x}"
+        self.texts[name] = text.encode()
         self.endpoints[name] = Gateway(
             self._credentials(name, Role.gateway, self.tree.issue_gateway(name)),
             issuer,
@@ -137,6 +217,7 @@ class World:
             acquirer_bin=ACQUIRER_BIN,
             clock=self.clock,
             random=os.urandom,
+            card_message=AcqCardCodeMsg(acq_card_code=AcqCardCode.callCustomerService, acq_card_text=text),
         )
 
     def _add_merchant(self, name: str, gateway: str) -> None:
@@ -173,18 +254,42 @@ class World:
                 paid_with.card_secret.reveal(),
                 paid_with.pan_secret.reveal(),
             ]
-            return Loot((self.endpoints[name].credentials.signer._key,), notes=tuple(notes))
+            return Loot(
+                (self.endpoints[name].credentials.signer._key,),
+                back_keys=tuple(self.back_keys(name).values()),
+                notes=tuple(notes),
+            )
         issued = self.credentials[name][0]
         shared: tuple[bytes, ...] = ()
         if name in self.token_keys:
-            gateway = self.endpoints[name]
-            shared = (self.token_keys[name], gateway._token_key.private_key)  # type: ignore[attr-defined]
+            shared = (self.token_keys[name], *self.derived_token_keys(name).values())
         return Loot(
             private_keys=(issued.signature_key, issued.exchange_key),
             shared_keys=shared,
-            parties=(encode(self.endpoints[name].party),),
             notes=tuple(notes),
         )
+
+    def derived_token_keys(self, name: str) -> dict[str, bytes]:
+        """What a gateway makes of its token key."""
+        gateway = self.endpoints[name]
+        assert isinstance(gateway, Gateway)
+        keys = gateway.token_keys
+        return {kind: getattr(keys, kind).private_key for kind in ("capture", "authorization", "account")}
+
+    def back_keys(self, name: str) -> dict[bytes, bytes]:
+        """XID → the key that this cardholder chose for the acquirer's answer."""
+        wallet, found = self.endpoints[name], {}
+        assert isinstance(wallet, Cardholder)
+        for lid_c in self._lids[name]:
+            record = wallet.purchase(lid_c)
+            if record.ordered is not None and record.shop is not None:
+                found[record.shop.trans_ids.xid] = record.ordered.back_key
+        return found
+
+    @property
+    def gateways(self) -> tuple[bytes, ...]:
+        """DER of their names: everybody knows them."""
+        return tuple(encode(self.endpoints[name].party) for name in self.token_keys)
 
     def scanner(self, name: str) -> Scanner:
         """Looks for this cardholder's secrets."""
@@ -198,24 +303,87 @@ class World:
     # --- purchases --------------------------------------------------------------------------------
 
     def run(self) -> World:
-        """All purchases, until the wires are silent."""
-        for name, merchants in self.shops.items():
-            for merchant in merchants * self.purchases:
-                self.start(name, merchant)
-        while self.waiting:
-            self._deliver(self.waiting.pop(self.lot.randrange(len(self.waiting))))
+        """All purchases, until the wires are silent and there is nothing more to do."""
+        for name in self.merchants:
+            self._batch(name, BatchOperation.open)
+        self._settle()
+        for number, (name, merchants) in enumerate(self.shops.items()):
+            for index, merchant in enumerate(merchants * self.purchases):
+                self.start(name, merchant, list(SCRIPTS.values())[(3 * number + index) % len(SCRIPTS)])
+        self._settle()
+        self.clock.advance(timedelta(days=28))
+        for crl in self.tree.crls(self.clock()):
+            for endpoint in self.endpoints.values():
+                endpoint.validator.add_crl(crl)
+        self.steps |= self.later
+        for name in self.merchants:
+            shop = self._shop(name)
+            self._ask(name, shop.ask_certificates())
+            self._batch(name, BatchOperation.close)
+            self._batch(name, BatchOperation.purge, batch_id=2)  # there is no such batch
+            if name == "m1":
+                self._batch(name, BatchOperation.purge, batch_id=1)
+            self._batch(name, details=ReturnTransactionDetail(starting_point=0, maximum_items=50))
+        self._settle()
+        for name, lids in self._lids.items():
+            wallet = self.endpoints[name]
+            assert isinstance(wallet, Cardholder)
+            for lid_c in lids:
+                shop = wallet.purchase(lid_c).shop
+                assert shop is not None
+                out = wallet.inquire(lid_c)
+                self.waiting.append(Sent(name, shop.merchant.name, out.name, out.data))
+        self._settle()
         return self
 
-    def start(self, cardholder: str, merchant: str) -> None:
-        """Agree on an order, and send PInitReq.  One order in four is more than the account has."""
+    def _settle(self) -> None:
+        """Until the wires are silent; then whoever still waits for an answer asks again, and so on."""
+        for _ in range(100):
+            while self.waiting:
+                self._deliver(self.waiting.pop(self.lot.randrange(len(self.waiting))))
+            for name, xid in list(self.steps):
+                self._step(name, xid)
+            if not self.waiting:
+                return
+        raise AssertionError("this does not end")
+
+    def _batch(self, name: str, operation: BatchOperation | None = None, batch_id: int = BATCH, **how: Any) -> None:
+        self._ask(name, self._shop(name).batch(batch_id, operation, **how))
+
+    def _shop(self, name: str) -> Merchant:
+        shop = self.endpoints[name]
+        assert isinstance(shop, Merchant)
+        return shop
+
+    def _ask(self, name: str, out: Outgoing) -> None:
+        self.waiting.append(Sent(name, self.merchants[name], out.name, out.data))
+
+    def _step(self, name: str, xid: bytes) -> None:
+        """The next thing that a merchant does about a purchase, if it waits for nothing; else it asks again."""
+        shop, steps = self._shop(name), self.steps.get((name, xid), [])
+        if shop.purchase(xid).outstanding is not None:
+            self._ask(name, shop.resend(xid))
+        elif steps:
+            method, how = steps.pop(0)
+            how = {key: eur(value) if "amount" in key else value for key, value in how.items()}
+            self._ask(name, getattr(shop, method)(xid, **how))
+
+    def start(self, cardholder: str, merchant: str, script: Script) -> None:
+        """Agree on an order, and send PInitReq."""
         description = f"order {len(self.descriptions)}: {self.lot.getrandbits(200):x}".encode()
         self.descriptions.append(description)
-        euros = self.lot.choice((self.lot.randrange(1, 100), 12, 30, 700))
-        order = Order(os.urandom(8), description, CurrencyAmount.of(f"EUR {euros}.{self.lot.randrange(100):02d}"))
-        shop, wallet = self.endpoints[merchant], self.endpoints[cardholder]
-        assert isinstance(shop, Merchant)
+        order = Order(os.urandom(8), description, eur(script.cents), script.agreed)
+        wallet = self.endpoints[cardholder]
         assert isinstance(wallet, Cardholder)
-        shop.add_order(order.lid_m, order.description, order.amount)
+        self.scripts[order.lid_m] = script
+        self._shop(merchant).add_order(
+            order.lid_m,
+            order.description,
+            order.amount,
+            order.install_recur_data,
+            first_amount=None if script.first is None else eur(script.first),
+            capture_now=script.sale,
+        )
         lid_c, request = wallet.start(order)
         self._lids[cardholder].append(lid_c)
         self._buyer[lid_c] = cardholder
@@ -231,7 +399,7 @@ class World:
             receiver = self._address(sent, out.to, reply.events)
             if receiver is not None:
                 self.waiting.append(Sent(sent.receiver, receiver, out.name, out.data))
-        if len(self.wire) < 60 * len(self.descriptions):
+        if len(self.wire) < 100 * len(self.descriptions):
             self._interfere(sent)
 
     def _interfere(self, sent: Sent) -> None:
@@ -250,17 +418,15 @@ class World:
     def _role(self, name: str) -> Role:
         return self.endpoints[name].party.role
 
-    def _address(self, sent: Sent, to: Role, events: Iterable[Event]) -> str | None:
-        if self._role(sent.sender) is to:
+    def _address(self, sent: Sent, to: Role | None, events: Iterable[Event]) -> str | None:
+        if to is None or self._role(sent.sender) is to:
             return sent.sender
         if to is Role.gateway:
             return self.merchants[sent.receiver]
         if to is Role.cardholder:
             for event in events:
                 if event.xid is not None:
-                    shop = self.endpoints[sent.receiver]
-                    assert isinstance(shop, Merchant)
-                    return self._buyer[shop.purchase(event.xid).trans_ids.lid_c]
+                    return self._buyer[self._shop(sent.receiver).purchase(event.xid).trans_ids.lid_c]
         return None
 
     def _react(self, sent: Sent, event: Event) -> None:
@@ -281,13 +447,16 @@ class World:
                 if shop is not None and shop.trans_ids.xid == event.xid:
                     out = endpoint.inquire(lid_c)
                     self.waiting.append(Sent(name, shop.merchant.name, out.name, out.data))
-        if event.kind is EventKind.AUTHORIZATION and event.code is AuthCode.approved and isinstance(endpoint, Merchant):
+        if event.kind is EventKind.ORDER_RECEIVED and isinstance(endpoint, Merchant):
             assert event.xid is not None
-            try:
-                out = endpoint.capture(event.xid)
-            except UsageError:
-                return
-            self.waiting.append(Sent(name, self.merchants[name], out.name, out.data))
+            script = self.scripts[endpoint.purchase(event.xid).trans_ids.lid_m]
+            self.steps[name, event.xid] = list(script.steps)
+            self.later[name, event.xid] = list(script.later)
+        first = event.kind is EventKind.AUTHORIZATION and event.code is AuthCode.approved
+        if isinstance(endpoint, Merchant) and (first or event.kind in CLEARED):
+            assert event.xid is not None
+            if endpoint.purchase(event.xid).outstanding is None:
+                self._step(name, event.xid)
 
     @property
     def traffic(self) -> tuple[bytes, ...]:
@@ -305,6 +474,13 @@ class World:
 
 
 KEY_OF_AUTHORITY = "_key"
+CLEARED = (
+    EventKind.REVERSAL,
+    EventKind.CAPTURE,
+    EventKind.CAPTURE_REVERSAL,
+    EventKind.CREDIT,
+    EventKind.CREDIT_REVERSAL,
+)
 
 
 def scanner_for(paid_with: PaymentCard) -> Scanner:

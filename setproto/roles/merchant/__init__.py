@@ -420,7 +420,7 @@ class Merchant(Endpoint):
 
 
 def _like(amount: CurrencyAmount, order: CurrencyAmount) -> CurrencyAmount:
-    """``amount``, if it is money like that of the order.  UsageError if its currency differs or it has more decimals."""
+    """``amount``, if it is money like that of the order.  UsageError if its currency differs or it is finer."""
     if amount.currency != order.currency or is_finer(amount, order):
         raise UsageError(f"{amount} cannot be a part of {order}")
     return amount

@@ -24,6 +24,7 @@ from setproto.messages.codes import AcqCardCode, BatchOperation
 from setproto.messages.common import InstallRecurData, Recurring, Role
 from setproto.messages.error import Error, ErrorTBS
 from setproto.messages.payment import AcqCardCodeMsg, EncB
+from setproto.messages.purchase import PReq
 from setproto.messages.registry import MESSAGES, MessageType, Operator
 from setproto.messages.wrapper import MessageHeader, unwrap, wrap
 from setproto.roles.endpoint import Endpoint, baggage_digest, party_of
@@ -88,12 +89,21 @@ class Case:
     kinds: dict[EventKind, int] = field(default_factory=dict)
     """How many mutants ended how."""
 
+    def keeps_what_is_signed(self, mutant: bytes) -> bool:
+        """Whether everything that the sender signed, and nobody sealed, is in a mutant as it was."""
+        if self.name == "PReq":
+            preq = decode(PReq, unwrap(self.data).body)
+            return all(part in mutant for part in (preq.oi.oi_data, preq.oi.oi_salt, preq.oi.hpi_data, preq.pi.seals))
+        protected = self.protected
+        return protected is not None and protected.message_type.operator is Operator.S and protected.body in mutant
+
     def restore(self) -> None:
         """Back to the moment before the message arrives."""
         store = self.to.store
         if store._tables != self.tables:  # type: ignore[attr-defined]
             store._tables = dict(self.tables)  # type: ignore[attr-defined]
-            restore_bank(self.market, self.bank)
+            if self.to is self.market.gateway:  # nobody else moves money
+                restore_bank(self.market, self.bank)
 
     def deliver(self, data: bytes) -> Reply:
         """Hand over these octets and look at everything that comes of it.  AssertionError if it is not in order."""

@@ -56,9 +56,17 @@ def head_of(data: bytes, start: int, end: int) -> tuple[int, int] | None:
     return (place, place + size) if place + size <= end else None
 
 
-@lru_cache(maxsize=4096)
 def walk(data: bytes) -> tuple[Node, ...]:
     """Every TLV in it, outermost first; also those inside octet strings that hold one SEQUENCE."""
+    return _walk(data) if len(data) > 16_000 else _remembered(data)
+
+
+@lru_cache(maxsize=128)
+def _remembered(data: bytes) -> tuple[Node, ...]:
+    return _walk(data)
+
+
+def _walk(data: bytes) -> tuple[Node, ...]:
     nodes: list[Node] = []
 
     def descend(start: int, end: int, parent: int, depth: int = 0) -> bool:
@@ -331,14 +339,14 @@ def _value(rng: random.Random, tag: int, old: bytes) -> bytes:
     return _value(rng, rng.choice((0x02, 0x04, 0x0C, 0x18, 0x06, 0x01)), old)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=128)
 def _leaves(data: bytes) -> tuple[Node, ...]:
     return tuple(node for node in walk(data) if not node.is_constructed)
 
 
 def revalued(rng: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
     """One elementary value replaced by another of its type: zero, negative, huge, empty, far away, not a character."""
-    leaves = _leaves(data)
+    leaves = _leaves(data) if len(data) <= 16_000 else tuple(n for n in walk(data) if not n.is_constructed)
     if not leaves:
         return data
     # Most of them in the later two thirds: what begins a body says whose it is, and is refused at the door.

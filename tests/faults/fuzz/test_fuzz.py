@@ -12,12 +12,13 @@ import resource
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from setproto.messages.registry import MESSAGES, Operator
 from setproto.roles.ports import EventKind
-from tests.faults.fuzz import mutation
+from tests.faults.fuzz import atheris_target, mutation
 from tests.faults.fuzz.captured import KINDS, bodies, cases, others, rng_of
 from tests.faults.fuzz.wallet import Wallet
 
@@ -25,15 +26,22 @@ TOTAL = int(os.environ.get("SETPROTO_FUZZ", "100000"))
 SEED = os.environ.get("SETPROTO_FUZZ_SEED", "1")
 SCALE = TOTAL / 100_000
 
-OUTER_EACH = round(3_500 * SCALE)
-RESIGNED_EACH = round(600 * SCALE)
-BAGGAGE_EACH = round(150 * SCALE)
-WALLET_EACH = round(500 * SCALE)
+OUTER_EACH = round(3_000 * SCALE)
+RESIGNED_EACH = round(500 * SCALE)
+BAGGAGE_EACH = round(120 * SCALE)
+WALLET_EACH = round(350 * SCALE)
 MEMORY = round(20_000 * SCALE)
 
 RESIGNED = [entry.name for entry in MESSAGES.values() if entry.operator not in (Operator.PLAIN, Operator.DUAL)]
 BAGGAGE = [entry.name for entry in MESSAGES.values() if entry.operator is Operator.ENCB]
 WALLET_PARTS = ["pi_head", "pan_data", "pi_oi_link", "oi_data", "seals", "everything"]
+
+
+# What a library says about a damaged certificate is no exception in earnest, and is none here.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Attribute's length must be:UserWarning"),
+]
 
 
 @contextmanager
@@ -92,9 +100,10 @@ def test_damaged_messages(kind: str) -> None:
             reply = case.deliver(mutant)
             if authenticated and mutant != case.data:
                 kinds = {event.kind for event in reply.events}
-                expected = {EventKind.REFUSED, EventKind.ERROR_RECEIVED, EventKind.REPEATED}
-                # A whole other message, which is good by itself, may come of it.
-                assert kinds <= expected or mutant in pieces, f"accepted: {kinds}"
+                harmless = kinds <= {EventKind.REFUSED, EventKind.ERROR_RECEIVED, EventKind.REPEATED}
+                # A whole other message is good by itself; and what is not signed, certificates that nobody
+                # needs among it, may change as long as all that is signed is there.
+                assert harmless or mutant in pieces or case.keeps_what_is_signed(mutant), f"accepted: {kinds}"
 
 
 @pytest.mark.prop("PX-7", "PX-10")
@@ -163,6 +172,7 @@ def test_memory_stays_bounded() -> None:
         case = rng.choice(everybody)
         with named(*seed) as mutants:
             mutants.append(rng.choice(choices)(rng, case.data, pieces))
+            case.restore()
             case.deliver(mutants[-1])
     assert resident() - before < 48 << 20
 
@@ -191,6 +201,14 @@ def test_refused_messages_leave_nothing_behind() -> None:
         tracemalloc.stop()
     assert after - before < 4 << 20
     assert peak - before < 16 << 20
+
+
+def test_the_target_for_longer_runs_takes_every_message(tmp_path: Path) -> None:
+    atheris_target.seeds(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == set(KINDS)
+    for file in tmp_path.iterdir():
+        atheris_target.main(["--once", str(file)])
+    atheris_target.target(b"")
 
 
 def test_messages_above_the_cap_are_not_even_parsed(monkeypatch: pytest.MonkeyPatch) -> None:

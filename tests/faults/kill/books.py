@@ -102,14 +102,11 @@ def operations(record: Any) -> dict[bytes, Any]:
 
 def money(record: Any) -> tuple[Any, ...]:
     """What stands: changes if, and only if, something was done."""
-    return tuple(
-        (
-            a.auth_rrpid,
-            a.amount,
-            tuple((c.number, tuple(g.number for g in _live(c.credits))) for c in _live(a.captures)),
-        )
-        for a in _live(record.authorizations)
-    )
+    return tuple((a.auth_rrpid, a.amount, tuple(map(_taken, _live(a.captures)))) for a in _live(record.authorizations))
+
+
+def _taken(capture: Any) -> tuple[Any, ...]:
+    return capture.number, tuple(credit.number for credit in _live(capture.credits))
 
 
 def told(record: at_merchant.PurchaseRecord) -> Told:
@@ -183,26 +180,19 @@ class Books:
 
     def _audit_bank(self, bank: Bank) -> None:
         """What the bank holds, took and gave, per authorisation; and no authorisation that nobody knows of."""
-        expected: dict[bytes, tuple[Fraction, Fraction, Fraction]] = {}
+        expected: dict[bytes, tuple[Fraction, ...]] = {}
         for record in self.gateway.values():
-            for a in record.authorizations:
-                if a.state in STANDING:
-                    captures = _live(a.captures)
-                    captured = Fraction(sum(c.amount.value for c in captures))
-                    credited = Fraction(sum(g.amount.value for c in captures for g in _live(c.credits)))
-                    expected[at_gateway.bank_reference(GATEWAY, record.merchant, a.auth_rrpid)] = (
-                        a.amount.value - captured,
-                        captured,
-                        credited,
-                    )
+            for a in (a for a in record.authorizations if a.state in STANDING):
+                captures = _live(a.captures)
+                captured = Fraction(sum(c.amount.value for c in captures))
+                credited = Fraction(sum(g.amount.value for c in captures for g in _live(c.credits)))
+                reference = at_gateway.bank_reference(GATEWAY, record.merchant, a.auth_rrpid)
+                expected[reference] = (a.amount.value - captured, captured, credited)
         account = bank.account
         found = {key: (account.held[key], account.captured[key], account.credited[key]) for key in account.held}
-        differ = [
-            f"{key.hex()}: {found.get(key)}, {expected.get(key)}"
-            for key in {*found, *expected}
-            if found.get(key) != expected.get(key)
-        ]
-        assert found == expected, f"bank and gateway disagree (held, captured, credited): {differ}"
+        differ = {key.hex(): (found.get(key), expected.get(key)) for key in {*found, *expected}}
+        differ = {key: pair for key, pair in differ.items() if pair[0] != pair[1]}
+        assert not differ, f"bank and gateway disagree (held, captured, credited): {differ}"
         approvals = bank.approvals()
         for xid, record in self.gateway.items():
             assert approvals.get(xid, 0) == record.generation, "an authorisation too many or too few"

@@ -81,12 +81,15 @@ class Host:
     _connection: Connection | None = None
     steps: dict[str, int] = field(default_factory=dict)
     """Command → how many steps it took the last time that it was carried out to the end."""
+    took: dict[str, float] = field(default_factory=dict)
+    """Command → seconds, likewise."""
 
     def __call__(self, name: str, *positional: Any, kill: Kill | None = None, **named: Any) -> Any:
         """Call a method of the role there.  Died if the process was killed under it; UsageError as in the role."""
         connection = self._connected()
         kill = kill or Kill()
-        deadline = None if kill.after is None else time.monotonic() + kill.after
+        start = time.monotonic()
+        deadline = None if kill.after is None else start + kill.after
         try:
             connection.send((name, (positional, named), kill.at_step))
             while True:
@@ -103,7 +106,7 @@ class Host:
         if kill.after is not None and deadline is not None:
             self.kill()  # it was quicker than the killer: its answer got out
         if kind == "done":
-            self.steps[name] = said[1]
+            self.steps[name], self.took[name] = said[1], time.monotonic() - start
             return said[0]
         if kind == "usage":
             raise UsageError(said[0])

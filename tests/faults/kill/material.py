@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -113,8 +112,12 @@ class Material:
         return _card(bytes.fromhex(config["card_secret"]), bytes.fromhex(config["nonce"]))
 
     def _credentials(self, role: Role) -> Credentials:
-        read: Callable[[str], bytes] = lambda name: (self.folder / f"{role.name}-{name}").read_bytes()
-        key: Callable[[str, Use], Any] = lambda name, use: load_unencrypted_for_tests(read(name), key_suite(SUITE), use)
+        def read(name: str) -> bytes:
+            return (self.folder / f"{role.name}-{name}").read_bytes()
+
+        def key(name: str, use: Use) -> Any:
+            return load_unencrypted_for_tests(read(name), key_suite(SUITE), use)
+
         signer = Signer(key("sign.pem", Use.SIGN), read("sign.der"), suite(SUITE))
         exchange = None
         if role is not Role.cardholder:

