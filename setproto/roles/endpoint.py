@@ -254,7 +254,7 @@ class Endpoint:
         certificates to enclose beside this party's own.  Those that the peer holds are left out.
         """
         encoded = encode(body)
-        content = digest(message_type.name, encoded)
+        content = content_digest(message_type, encoded, header_digest(encode(over), None))
         operator = message_type.operator
         if operator is not Operator.PLAIN:
             encoded = self.credentials.signer.sign(
@@ -354,7 +354,8 @@ class Endpoint:
 
     def _receive_plain(self, wire: Wire, message_type: MessageType[B]) -> Received[B]:
         body = decoded(message_type.body, wire.body)
-        return Received(body, digest(message_type.name, wire.body), None, None, (), None, {})
+        content = content_digest(message_type, wire.body, wire.header_digest)
+        return Received(body, content, None, None, (), None, {})
 
     def _receive_signed(self, wire: Wire, message_type: MessageType[B], me: PartyID) -> Received[B]:
         signed, baggage = wire.body, None
@@ -383,7 +384,7 @@ class Endpoint:
             if message_type.baggage is None:
                 raise TypeError(f"{message_type.name} has no baggage type")
             carried = decoded(message_type.baggage, baggage)
-        content = digest(message_type.name, verified.content)
+        content = content_digest(message_type, verified.content, wire.header_digest)
         return Received(body, content, verified.signer, sender, verified.certificates, carried, {})
 
     def _receive_dual(self, wire: Wire, message_type: MessageType[B], me: PartyID) -> Received[B]:
@@ -510,6 +511,14 @@ def decoded(cls: type[B], data: bytes) -> B:
 def baggage_digest(message_type: MessageType[Any], baggage: bytes) -> bytes:
     """The link from a signed body to its baggage: SET's DD(b)."""
     return digest(message_type.name + " baggage", baggage)
+
+
+def content_digest(message_type: MessageType[Any], body: bytes, header: bytes) -> bytes:
+    """What stands for a message's content: the digest of its body with zeros where the header's digest is.
+
+    So a request that is sent again under a header of now has the same content, and gets the same answer.
+    """
+    return digest(message_type.name, body.replace(header, bytes(len(header)), 1))
 
 
 def seals_part(pi: PI, seals: PISeals) -> Part:

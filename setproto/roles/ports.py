@@ -139,8 +139,9 @@ class NoReply(Exception):
 class Issuer(Protocol):
     """The bank side as the gateway sees it; a real card network can take its place.
 
-    Both methods are idempotent by reference and are called inside the gateway's transaction: should it not commit,
-    the repeated request asks or tells the same again.  Both may raise NoReply.
+    Both methods are idempotent by reference, and may raise NoReply.  ``authorize`` is asked inside the gateway's
+    transaction: should it not commit, the merchant's repetition asks the same again.  ``advise`` is told what has been
+    committed, and told again until it does not raise.
     """
 
     def authorize(self, request: AuthorizationRequest) -> AuthorizationDecision:

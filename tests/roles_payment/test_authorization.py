@@ -12,9 +12,9 @@ from pki.der import decode, encode
 from setproto.amounts import CurrencyAmount
 from setproto.errors import ErrorCode
 from setproto.messages.codes import AcqCardCode, AuthCode, CompletionCode
-from setproto.messages.common import Extension, Role
+from setproto.messages.common import Extension, PartyID, Role
 from setproto.messages.payment import AcqCardCodeMsg, PaymentInstruction, SaleDetail
-from setproto.messages.purchase import PAN_FIELD, PANData
+from setproto.messages.purchase import PAN_FIELD, PANData, PIHead
 from setproto.roles.ports import Advice, AuthorizationDecision, AuthorizationRequest, EventKind
 from tests.faults.fuzz.captured import rng_of
 from tests.faults.fuzz.wallet import Wallet
@@ -261,6 +261,43 @@ def test_the_certificate_is_for_this_card(account: dict[str, Any], code: str) ->
     auth_req = wallet.market.merchant.handle(preq).outgoing[0]
     assert Scene(wallet.market).answers(auth_req) == code
     assert Scene(wallet.market).bank() == Money()
+
+
+def changed_head(**changes: Any) -> Any:
+    def change(octets: bytes) -> bytes:
+        head = decode(PIHead, octets)
+        inner = changes.get("trans_ids")
+        new = {**changes, "trans_ids": replace(head.trans_ids, **inner)} if inner else changes
+        return encode(replace(head, **new))
+
+    return change
+
+
+OTHER = PartyID(role=Role.merchant, brand="Marque", name="another")
+
+
+@pytest.mark.prop("PX-4", "PX-11")
+@pytest.mark.parametrize(
+    ("head", "code"),
+    [
+        pytest.param({"pe_thumb": bytes(32)}, "piAuthMismatch", id="another certificate of the gateway"),
+        pytest.param({"gateway_id": replace(OTHER, role=Role.gateway)}, "piAuthMismatch", id="another gateway"),
+        pytest.param({"merchant_id": OTHER}, "piAuthMismatch", id="another merchant"),
+        pytest.param({"trans_ids": {"lid_c": b"another"}}, "piAuthMismatch", id="another label of the cardholder"),
+        pytest.param({"trans_ids": {"lid_m": b"another"}}, "piAuthMismatch", id="another label of the merchant"),
+        pytest.param({"trans_ids": {"xid": bytes(20)}}, "piAuthMismatch", id="another purchase"),
+        pytest.param({"trans_stain": bytes(20)}, "declined", id="not the registered wallet"),
+        pytest.param({"install_recur_data": instalments(2)}, "installRecurMismatch", id="instalments of its own"),
+        pytest.param({"trans_ids": {"language": "fr"}}, "approved", id="only the language"),
+    ],
+)
+def test_what_the_payment_instruction_says_is_what_is_asked_for(head: dict[str, Any], code: str) -> None:
+    """A cardholder whose instruction says something else than its order, both signed with its own keys."""
+    wallet = Wallet()
+    preq = wallet.preq(rng_of("head"), "pi_head", changed_head(**head))
+    scene = Scene(wallet.market)
+    assert scene.answers(wallet.market.merchant.handle(preq).outgoing[0]) == code
+    assert scene.bank() == (Money(4200) if code == "approved" else Money())
 
 
 @pytest.mark.prop("PX-16")

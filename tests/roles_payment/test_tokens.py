@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from setproto.errors import UsageError
+from setproto.messages.common import Role
 from setproto.messages.payment import PaymentInstruction
 from setproto.roles.merchant import records
 from tests.roles_payment.scene import (
@@ -20,6 +21,8 @@ from tests.roles_payment.scene import (
     instalments,
     instruction,
     recurring,
+    token_of,
+    tokens,
 )
 
 
@@ -222,3 +225,43 @@ def test_reversing_does_not_make_the_next_payment_come_sooner(scene: Scene) -> N
     scene.asks(scene.merchant.reverse(xid))
     assert scene.asks(scene.merchant.authorize(xid, eur(1000))) == "recurringTooSoon"
     assert scene.all_agree(xid) == Money()
+
+
+# --- identifiers are the merchant's choice --------------------------------------------------------
+
+
+def namesake(scene: Scene, xid: bytes) -> tuple[Scene, bytes]:
+    """Another merchant's purchase, of another card, for which it chose XID and RRPID of a purchase that it watched."""
+    thief = scene.another_cardholder().another_merchant()
+    rrpid = scene.merchant.purchase(xid).authorizations[0].auth_rrpid
+    honest, chosen = thief.merchant.random, [xid]
+    thief.market.merchant.random = lambda size: chosen.pop(0) if chosen and size == 20 else honest(size)
+    lid_c = thief.order(10_000, first=4000)
+    chosen.append(rrpid)
+    thief.market.deliver(Role.cardholder, thief.market.cardholder.pay(lid_c))
+    thief.market.merchant.random = honest
+    assert thief.market.result(lid_c).xid == xid
+    assert thief.merchant.purchase(xid).authorizations[0].auth_rrpid == rrpid
+    assert thief.all_agree(xid) == Money(authorised=4000)
+    return thief, xid
+
+
+@pytest.mark.prop("PX-7")
+def test_a_token_of_a_namesake_is_refused(scene: Scene) -> None:
+    """XID, RRPID and generation are alike; with this token the thief would authorise on the victim's card."""
+    victim = scene.buy(10_000, first=4000)
+    thief, xid = namesake(scene, victim)
+    stolen = auth_token(scene, victim)
+    again = thief.lie(lambda: thief.merchant.authorize(xid, eur(1000), more=True), baggage=instruction(stolen))
+    assert thief.asks(again) == "piAuthMismatch"
+    assert scene.all_agree(victim) == Money(authorised=4000)
+    assert thief.bank() == Money(authorised=4000)
+
+
+@pytest.mark.prop("PX-7")
+def test_a_cap_token_of_a_namesake_is_refused(scene: Scene) -> None:
+    victim = scene.buy(10_000, first=4000)
+    thief, xid = namesake(scene, victim)
+    stolen = token_of(scene, victim)
+    assert thief.asks(thief.lie(lambda: thief.merchant.capture(xid), baggage=tokens(stolen))) == "invalidCapToken"
+    assert thief.bank() == scene.bank() == Money(authorised=4000)

@@ -239,7 +239,7 @@ def test_nothing_that_travels_in_clear_or_that_merchants_read_is_a_key_of_a_toke
 @every_suite
 @pytest.mark.prop("PU-6", "PU-8")
 def test_a_card_is_known_exactly_if_its_holder_or_a_gateway_it_paid_through_is_corrupt(suite: str) -> None:
-    """For every set of corrupt parties (``corruptions``): cardholders, merchants, gateways, and the brand's CAs with all their keys.
+    """For every set of corrupt parties (``corruptions``): cardholders, merchants, gateways, and the brand's CAs.
 
     PAN, expiry and PANSecret of each card are known to the spy exactly then, although merchants hold the card sealed in
     tokens as well; a card's CardSecret never, unless its holder is corrupt.  And a token is opened exactly if the
@@ -412,7 +412,7 @@ def test_private_keys_would_be_found() -> None:
 
 
 def some_sets(things: Iterable[bytes], count: int, seed: int, suite: str) -> list[frozenset[bytes]]:
-    """Each thing alone (in the other suites than ``FULL`` every fourth), all but one (of every eighth), all, none, and ``count`` sets drawn by lot."""
+    """Each thing alone (but in ``FULL`` every fourth), all but one (of every eighth), all, none; ``count`` by lot."""
     things = sorted(things)
     lot = random.Random(seed)
     everything = frozenset(things)

@@ -35,6 +35,7 @@ from setproto.messages.registry import (
 from setproto.messages.wrapper import Wire
 from setproto.roles.cardholder import card_message_context
 from setproto.roles.endpoint import Credentials, Endpoint, Received, baggage_digest, party_of
+from setproto.roles.gateway import outbox
 from setproto.roles.gateway.answer import Answer
 from setproto.roles.gateway.authorization import on_auth_req, on_auth_rev_req
 from setproto.roles.gateway.batch_admin import on_batch_admin_req, transmitted
@@ -105,6 +106,16 @@ class Gateway(Endpoint):
         self.token_keys = TokenKeys(token_key)
         self._acquirer_bin = acquirer_bin
         self._card_message = card_message
+
+    def handle(self, data: bytes) -> Reply:
+        """As every role; then the bank is told what has been decided.  ``tell_bank`` does it again after a crash."""
+        reply = super().handle(data)
+        self.tell_bank()
+        return reply
+
+    def tell_bank(self) -> None:
+        """Tell the bank what it has not taken note of yet: when the gateway starts, and from time to time."""
+        outbox.tell(self.store, self.issuer)
 
     def process(self, wire: Wire, transaction: Transaction) -> Reply:
         """Any request of a merchant: receive, do once, answer sealed to the key that the request names."""

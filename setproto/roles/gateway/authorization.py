@@ -22,7 +22,7 @@ from setproto.messages.payment import (
     ResponseData,
 )
 from setproto.roles.endpoint import Received, party_of
-from setproto.roles.gateway import records
+from setproto.roles.gateway import outbox, records
 from setproto.roles.gateway.answer import Answer
 from setproto.roles.gateway.batches import Denied
 from setproto.roles.gateway.clearing import capture
@@ -229,7 +229,7 @@ def _reverse(
         records.bank_reference(gateway.party, merchant, rrpid)
         for rrpid in (body.auth_rev_rr_tags.rrpid, authorization.auth_rrpid)
     )
-    gateway.issuer.advise(Advice(AdviceKind.REVERSAL, name, about, new))
+    outbox.put(transaction, Advice(AdviceKind.REVERSAL, name, about, new))
     left: CurrencyAmount | None = new if new.amount else None
     return AuthRevCode.approved, AuthResBaggage(
         cap_token=None if left is None else cap_token(gateway, record, authorization)

@@ -29,7 +29,7 @@ from setproto.messages.payment import (
 )
 from setproto.messages.registry import CAP_REV_REQ, CRED_REQ, CRED_REV_REQ, MessageType
 from setproto.roles.endpoint import Received, party_of
-from setproto.roles.gateway import batches, records
+from setproto.roles.gateway import batches, outbox, records
 from setproto.roles.gateway.answer import Answer
 from setproto.roles.gateway.batches import Denied, Place
 from setproto.roles.gateway.instruction import cap_token_fits
@@ -102,7 +102,7 @@ def capture(
     )
     record = record.having(authorization.having(done))
     records.keep(transaction, record)
-    _advise(gateway, AdviceKind.CAPTURE, record, authorization, amount, number)
+    _advise(gateway, transaction, AdviceKind.CAPTURE, record, authorization, amount, number)
     return record, done
 
 
@@ -156,7 +156,7 @@ def _cleared(
     except Denied as denied:
         return answer(code=CapRevOrCredCode[denied.code])
     records.keep(transaction, record.having(authorization.having(changed)))
-    _advise(gateway, clearing.advice, record, authorization, item.amount, item.cap_num, item.cred_num)
+    _advise(gateway, transaction, clearing.advice, record, authorization, item.amount, item.cap_num, item.cred_num)
     return answer(code=CapRevOrCredCode.success, batch_id=place.batch_id, batch_sequence_num=place.batch_sequence_num)
 
 
@@ -250,7 +250,7 @@ def take_back(
     clearing = CLEARINGS[CAP_REV_REQ.name if credit is None else CRED_REV_REQ.name]
     changed, _ = clearing.act(gateway, transaction, record, authorization, captured, item)
     records.keep(transaction, record.having(authorization.having(changed)))
-    _advise(gateway, clearing.advice, record, authorization, item.amount, item.cap_num, item.cred_num)
+    _advise(gateway, transaction, clearing.advice, record, authorization, item.amount, item.cap_num, item.cred_num)
 
 
 def _behind(
@@ -330,6 +330,7 @@ def _within(amount: CurrencyAmount, limit: CurrencyAmount, used: CurrencyAmount)
 
 def _advise(
     gateway: Gateway,
+    transaction: Transaction,
     kind: AdviceKind,
     record: PurchaseRecord,
     authorization: AuthorizationRecord,
@@ -339,4 +340,4 @@ def _advise(
     """Tell the bank.  The reference names the thing done, so that telling twice is telling once."""
     name = "/".join([kind.name, *(str(number) for number in numbers if number is not None)])
     about = records.bank_reference(gateway.party, record.merchant, authorization.auth_rrpid)
-    gateway.issuer.advise(Advice(kind, about + name.encode(), about, amount))
+    outbox.put(transaction, Advice(kind, about + name.encode(), about, amount))

@@ -226,13 +226,17 @@ class Merchant(Endpoint):
             return requests.pcert_req(self, transaction)
 
     def resend(self, xid: bytes) -> Outgoing:
-        """The request that a purchase waits on, octet for octet, after a time-out.  UsageError if there is none."""
+        """The request that a purchase waits on, after a time-out.  UsageError if there is none."""
         with self.store.transaction() as transaction:
             record = records.purchase(transaction, xid)
             if record.outstanding is None:
                 raise UsageError("nothing is outstanding")
-            request = records.request(transaction, record.outstanding)
-        return Outgoing(Role.gateway, request.name, request.request)
+            return requests.ask_again(self, transaction, records.request(transaction, record.outstanding))
+
+    def repeat(self, rrpid: bytes) -> Outgoing:
+        """Any request to the gateway again, by its RRPID: for those about batches and certificates."""
+        with self.store.transaction() as transaction:
+            return requests.ask_again(self, transaction, records.request(transaction, rrpid))
 
     @staticmethod
     def _ready(transaction: Transaction, xid: bytes) -> PurchaseRecord:

@@ -171,6 +171,9 @@ class RequestRecord:
     name: str
     rrpid: bytes
     content: bytes
+    body: bytes
+    baggage: Annotated[bytes | None, Implicit(5)] = None
+    sent: Date
     request: bytes
     amount: Annotated[CurrencyAmount | None, Implicit(0)] = None
     xid: Annotated[bytes | None, Implicit(1)] = None

@@ -63,12 +63,13 @@ from setproto.messages.registry import (
     CRED_RES,
     CRED_REV_REQ,
     CRED_REV_RES,
+    MESSAGES,
     PCERT_REQ,
     PCERT_RES,
     MessageType,
     Operator,
 )
-from setproto.messages.wrapper import MessageIDs, Wire
+from setproto.messages.wrapper import MAX_AGE, MessageIDs, Wire
 from setproto.roles.endpoint import Received, baggage_digest, party_of, same_purchase
 from setproto.roles.merchant import records
 from setproto.roles.merchant.records import (
@@ -128,6 +129,9 @@ def ask(
             name=message_type.name,
             rrpid=tags.rrpid,
             content=sent.content,
+            body=encode(body),
+            baggage=baggage,
+            sent=over.date,
             request=sent.outgoing.data,
             xid=None if record is None else record.trans_ids.xid,
             **(about or {}),
@@ -135,6 +139,23 @@ def ask(
     )
     if record is not None:
         records.keep(transaction, replace(record, outstanding=tags.rrpid))
+    return sent.outgoing
+
+
+def ask_again(merchant: Merchant, transaction: Transaction, request: RequestRecord) -> Outgoing:
+    """The same request: octet for octet while it is recent, later under a header of now, with the same content."""
+    message_type = MESSAGES[request.tag]
+    if merchant.clock() - request.sent.as_datetime() < MAX_AGE / 2:
+        return Outgoing(message_type.recipient, request.name, request.request)
+    body = decode(message_type.body, request.body)
+    rrpid, trans_ids = message_type.locate(body)
+    over = merchant.header(rrpid, MessageIDs.of(trans_ids))
+    gateway = merchant.gateway(transaction)
+    body = replace(body, head=merchant.head(message_type.content_type, body.head.recipient, over))
+    recipient = None if message_type.operator is Operator.S else gateway
+    sent = merchant.protect(message_type, over, body, recipient=recipient, baggage=request.baggage)
+    changed = replace(request, body=encode(body), sent=over.date, request=sent.outgoing.data)
+    records.keep_request(transaction, changed)
     return sent.outgoing
 
 
