@@ -16,13 +16,13 @@ from pki.der import (
     Explicit,
     GeneralizedTime,
     Implicit,
+    Redacted,
     SetOf,
     Size,
     decode,
     encode,
     explicit,
     general_time,
-    redacted,
     sequence,
     tlv,
 )
@@ -41,9 +41,8 @@ class Nested:
 
 
 @sequence
-class Secret:
+class Secret(Redacted):
     key: bytes
-    __repr__ = redacted
 
 
 @sequence

@@ -35,7 +35,7 @@ from setproto.messages.purchase import PI, PANData, PIOILink, PISeals, Results
 from setproto.messages.registry import MESSAGES
 from setproto.messages.wrapper import Wire, unwrap
 from setproto.roles import cardholder, endpoint
-from setproto.roles.gateway import batches
+from setproto.roles.gateway import batches, outbox
 from setproto.roles.gateway import records as gateway_records
 from setproto.roles.merchant import records as merchant_records
 
@@ -91,6 +91,7 @@ NOTES: Final = (
     merchant_records.Member,
     gateway_records.PurchaseRecord,
     batches.BatchRecord,
+    outbox.AdviceRecord,
     TransactionDetail,
     endpoint.AnswerRecord,
     PI,

@@ -155,6 +155,7 @@ class Conservation(RuleBasedStateMachine):
                 self.world.ask(
                     bought.merchant,
                     lambda: merchant.authorize(bought.xid, eur(amount), more=more),
+                    twisted=baggage is not None,
                     kind="auth",
                     purchase=bought.number,
                     amount=amount,
@@ -230,6 +231,7 @@ class Conservation(RuleBasedStateMachine):
                 self.world.ask(
                     bought.merchant,
                     lambda: merchant.capture(bought.xid, eur(wanted), authorization=found.number, batch_id=batch),
+                    twisted=again,
                     kind="capture",
                     purchase=bought.number,
                     amount=wanted,
@@ -252,6 +254,7 @@ class Conservation(RuleBasedStateMachine):
                 self.world.ask(
                     bought.merchant,
                     lambda: merchant.reverse_capture(bought.xid, authorization=found.number, capture=taken.number),
+                    twisted=said != cents(taken),
                     kind="reverse_capture",
                     purchase=bought.number,
                     amount=said,
@@ -287,6 +290,7 @@ class Conservation(RuleBasedStateMachine):
                         capture=taken.number,
                         batch_id=batch,
                     ),
+                    twisted=again,
                     kind="credit",
                     purchase=bought.number,
                     amount=wanted,
@@ -347,11 +351,10 @@ class Conservation(RuleBasedStateMachine):
     @rule(which=anything)
     def resend(self, which: int) -> None:
         try:
-            bought, merchant, _ = self.chosen(which)
-            message = merchant.resend(bought.xid)
+            bought, _, _ = self.chosen(which)
+            self.world.resend(bought)
         except UsageError:
             return
-        self.world.send((Role.merchant, bought.merchant), message)
 
     # --- the network ------------------------------------------------------------------------------
 

@@ -156,6 +156,7 @@ class World:
         self.requests: dict[bytes, Request] = {}
         self.decided: dict[bytes, bytes] = {}
         """RRPID → the answer that was given."""
+        self.twisted: set[bytes] = set()
         self.unanswered: dict[int, set[bytes]] = {number: set() for number in range(len(GATEWAY_OF))}
         """Merchant → its requests about batches that it has no answer to."""
         self.tokens: dict[bytes, tuple[int, int]] = {}
@@ -196,12 +197,14 @@ class World:
         self.model.purchases.append(Purchase(card, merchant, terms))
         self.send((Role.cardholder, card), pinit_req)
 
-    def ask(self, merchant: int, make: Callable[[], Outgoing], **meant: Any) -> None:
-        """A request of a merchant to its gateway."""
+    def ask(self, merchant: int, make: Callable[[], Outgoing], twisted: bool = False, **meant: Any) -> None:
+        """A request of a merchant to its gateway; ``twisted``: on the way out it was changed."""
         message = make()
         rrpid = unwrap(message.data).header.rrpid
         assert rrpid is not None
         self.requests[rrpid] = Request(merchant=merchant, rrpid=rrpid, **meant)
+        if twisted:
+            self.twisted.add(rrpid)
         if meant["kind"] == "batch":
             self.unanswered[merchant].add(rrpid)
         self.send((Role.merchant, merchant), message)
@@ -289,7 +292,7 @@ class World:
             return
         request = self.requests[rrpid]
         expected = self.model.decide(request, self.clock())
-        assert codes == expected, f"{request}"
+        assert codes == expected, f"{codes}, expected {expected}: {request}"
         (answer,) = reply.outgoing
         self.decided[rrpid] = answer.data
         for code in codes:
@@ -333,13 +336,22 @@ class World:
         while self.flying:
             self.deliver(self.flying.pop(0))
 
+    def resend(self, bought: Bought) -> None:
+        """What a purchase waits on once more.  UsageError if it waits on nothing."""
+        message = self.merchants[bought.merchant].resend(bought.xid or b"")
+        rrpid = unwrap(message.data).header.rrpid
+        if rrpid in self.twisted:  # the lie was told on the way out, so the merchant itself would now tell the truth
+            told = [letter for letter in self.history if unwrap(letter.data).header.rrpid == rrpid]
+            message = replace(message, data=next(letter.data for letter in told if letter.to[0] is Role.gateway))
+        self.send((Role.merchant, bought.merchant), message)
+
     def settle(self) -> None:
         """A network without faults: requests that wait for an answer are sent again, until nothing waits."""
         self.run_quiet()
         for bought in self.bought:
             record = self.record(bought)
             if record is not None and record.outstanding is not None:
-                self.send((Role.merchant, bought.merchant), self.merchants[bought.merchant].resend(bought.xid or b""))
+                self.resend(bought)
         for letter in list(self.history):
             rrpid = unwrap(letter.data).header.rrpid
             if letter.name == "BatchAdminReq" and rrpid in self.unanswered[letter.sender[1]]:

@@ -16,7 +16,7 @@ from setproto.messages.common import Role
 from setproto.messages.registry import PINIT_REQ
 from setproto.messages.wrapper import MessageIDs, unwrap, wrap
 from setproto.roles import cardholder
-from setproto.roles.gateway import batches, records
+from setproto.roles.gateway import batches, outbox, records
 from setproto.roles.ports import EventKind
 from tests.roles.scenes import (
     KIND,
@@ -293,7 +293,11 @@ def test_a_request_can_still_be_repeated_after_an_outage_of_an_hour(name: str) -
     answer, kept = scene.receiver.handle(scene.data).outgoing, state(market)
     market.clock.advance(timedelta(hours=1))
     again = market.cardholder.pay(scene.lid_c) if name == "PReq" else market.merchant.resend(scene.xid)
-    assert again.data == scene.data
+    if name == "PReq":
+        assert again.data == scene.data
+    else:  # under a header of now: the same RRPID and content
+        assert unwrap(again.data).header.rrpid == unwrap(scene.data).header.rrpid
+        kept = state(market)
     reply = scene.receiver.handle(again.data)
     assert ([event.kind for event in reply.events], reply.outgoing) == ([EventKind.REPEATED], answer)
     assert state(market) == kept
@@ -428,6 +432,7 @@ def test_the_gateway_keeps_no_card_number() -> None:
         batches.BATCHES,
         batches.ITEMS,
         batches.CURRENT,
+        outbox.OUTBOX,
     }
 
 

@@ -12,6 +12,7 @@ import pytest
 from setproto.errors import ErrorCode
 from setproto.messages.codes import BatchOperation
 from setproto.messages.common import Role
+from setproto.messages.registry import CAP_REV_RES, CRED_RES
 from setproto.messages.wrapper import unwrap
 from setproto.roles.ports import EventKind, Outgoing
 from tests.roles_payment.scene import Scene, eur, lying
@@ -141,16 +142,47 @@ def test_an_answer_to_another_request_is_refused(scene: Scene, xid: bytes, kind:
 @pytest.mark.prop("PX-5")
 @every_request
 def test_an_answer_of_another_gateway_is_refused(scene: Scene, xid: bytes, kind: str) -> None:
-    """One of the same brand and acquirer, with good certificates, that got hold of the request."""
-    other = Scene()
+    """One of the same brand and acquirer, with good certificates, that learned what was asked."""
+    other = Scene().market.gateway
+
+    def protect(message_type: Any, over: Any, body: Any, **how: Any) -> Any:
+        mine = other.header(over.rrpid, over.message_ids)
+        head = other.head(message_type.content_type, body.head.recipient, mine)
+        return other.protect(message_type, mine, replace(body, head=head), **how)
+
     request = REQUESTS[kind](scene, xid)
-    mine = scene.market.gateway
-    stolen, exchange = other.market.gateway.credentials, mine.credentials.exchange
-    mine.credentials = replace(stolen, exchange=exchange)
-    mine.party, kept = mine.party, mine.party
+    scene.market.gateway.protect = protect  # type: ignore[method-assign]
     answer = scene.gateway_reply(request).outgoing[0]
-    assert kept == mine.party
-    assert refused(scene, answer) is not None
+    assert refused(scene, answer) is ErrorCode.signatureFailure
+
+
+@every_request
+def test_a_merchant_of_another_acquirer_is_refused(scene: Scene, xid: bytes, kind: str) -> None:
+    """A merID is unique per acquirer only."""
+    request = REQUESTS[kind](scene, xid)
+    before = state(scene)
+    scene.market.gateway._acquirer_bin = "411112"
+    assert scene.gateway_reply(request).events[0].code is ErrorCode.invalidCertificate
+    assert state(scene) == before
+
+
+@every_request
+def test_a_merchant_speaks_for_itself(scene: Scene, xid: bytes, kind: str) -> None:
+    def speak(body: Any) -> Any:
+        if hasattr(body, "auth_req_item"):
+            auth_item = body.auth_req_item
+            changed = replace(auth_item.auth_tags, auth_rr_tags=named(auth_item.auth_tags.auth_rr_tags))
+            return replace(body, auth_req_item=replace(auth_item, auth_tags=changed))
+        fields = [name for name in vars(body) if name.endswith("rr_tags")]
+        return replace(body, **{name: named(getattr(body, name)) for name in fields})
+
+    def named(tags: Any) -> Any:
+        return replace(tags, mer_term_ids=replace(tags.mer_term_ids, merchant_id="another"))
+
+    lie = scene.lie(lambda: REQUESTS[kind](scene, xid), speak)
+    before = state(scene)
+    assert scene.gateway_reply(lie).events[0].code is ErrorCode.wrapperMsgMismatch
+    assert state(scene) == before
 
 
 @pytest.mark.prop("PX-5")
@@ -162,6 +194,25 @@ def test_an_answer_that_nobody_asked_for_is_refused(scene: Scene, xid: bytes, ki
     tables = scene.market.stores[Role.merchant]._tables
     del tables["requests", rrpid]
     assert refused(scene, answer) is ErrorCode.unknownRRPID
+
+
+@pytest.mark.prop("PX-5", "PX-6")
+@pytest.mark.parametrize(
+    ("kind", "other"), [("CredReq", CAP_REV_RES), ("CapRevReq", CRED_RES), ("CredRevReq", CRED_RES)]
+)
+def test_an_answer_of_another_kind_is_refused(scene: Scene, xid: bytes, kind: str, other: Any) -> None:
+    """Three kinds of answers look alike; a gateway that confuses them is not believed."""
+    gateway = scene.market.gateway
+    honest = gateway.protect
+
+    def protect(message_type: Any, over: Any, body: Any, **how: Any) -> Any:
+        head = replace(body.head, type=other.content_type)
+        return honest(other, over, replace(body, head=head), **how)
+
+    request = REQUESTS[kind](scene, xid)
+    gateway.protect = protect  # type: ignore[method-assign]
+    answer = scene.gateway_reply(request).outgoing[0]
+    assert refused(scene, answer) is ErrorCode.wrapperMsgMismatch
 
 
 @pytest.mark.prop("PX-5")

@@ -84,8 +84,8 @@ class Case:
     tables: dict[tuple[str, bytes], bytes]
     bank: Bank
     protected: Protected | None = None
-    accepted: int = 0
-    """How many mutants were not refused."""
+    codes: set[object] = field(default_factory=set)
+    """What was said about the mutants."""
     kinds: dict[EventKind, int] = field(default_factory=dict)
     """How many mutants ended how."""
 
@@ -113,7 +113,7 @@ class Case:
             raise AssertionError(f"{type(escaped).__name__} escaped: {escaped}") from escaped
         changed = self.to.store._tables != self.tables  # type: ignore[attr-defined]
         kinds = {event.kind for event in reply.events}
-        self.accepted += EventKind.REFUSED not in kinds
+        self.codes |= {event.code for event in reply.events}
         for kind in kinds:
             self.kinds[kind] = self.kinds.get(kind, 0) + 1
         try:

@@ -121,7 +121,7 @@ def test_bodies_of_dishonest_senders(kind: str) -> None:
         with named(*seed) as mutants:
             mutants.append(protected.again(body, protected.baggage))
             case.deliver(mutants[-1])
-    assert case.accepted, "everything was refused at the door"
+    assert len(case.codes) > 2, "everything was refused at the door"
 
 
 @pytest.mark.prop("PX-7")
