@@ -1,7 +1,9 @@
 """How hard hypothesis tries: as usual, or ``SETPROTO_HYPOTHESIS=thorough`` for a night's run."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # No deadline and no complaint about slow data: the time of an RSA key or of a busy machine is not a defect.
@@ -10,3 +12,15 @@ settings.register_profile(
 )
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=5_000)
 settings.load_profile(os.environ.get("SETPROTO_HYPOTHESIS", "default"))
+
+
+LONG = ("secrecy", "faults", "conservation", "properties/test_state_machines.py", "pki/test_fuzz.py")
+"""What takes long and does not depend on the version of Python: run on the first interpreter only."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of :data:`LONG` as slow."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(LONG):
+            item.add_marker(pytest.mark.slow)
