@@ -171,6 +171,8 @@ class BatchAdminResData:
     transmission_status: TransmissionStatus | None = None
     trans_details: Annotated[TransDetails | None, Implicit(1)] = None
     extensions: Annotated[Extensions, Implicit(2)] = None
+    purged_below: Annotated[int | None, Implicit(3)] = None
+    """After a purge: items with a BatchSequenceNum below this are taken back, whatever other answers say about them."""
 
     def __post_init__(self) -> None:
         check_numbers(self)

@@ -9,6 +9,8 @@ space of its own.
 
 from __future__ import annotations
 
+import sqlite3
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +46,8 @@ _ENTRIES: Final = Table(
     Column("key", LargeBinary, primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
+_PATIENCE: Final = 30
+"""Seconds to wait for a lock that others hold."""
 _SCHEMA: Final = Table("setproto_schema", _METADATA, Column("version", Integer, nullable=False))
 
 MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (lambda connection: _METADATA.create_all(connection),)
@@ -123,17 +127,31 @@ def _unusable(failure: Exception) -> StoreError:
     return StoreError(f"the database cannot be used: {type(failure).__name__}")
 
 
+def _write_ahead(connection: Any) -> None:
+    """Switch to write-ahead logging.  SQLite does not wait for a lock here, as it does elsewhere, so this does."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
 def _engine(url: str) -> Engine:
     # Parameters are hidden from error messages: among them are records, and secrets in them.
     if not url.startswith("sqlite"):
         return create_engine(url, hide_parameters=True, pool_pre_ping=True)
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 30})
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _PATIENCE})
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
         # The driver's own idea of transactions is switched off: BEGIN is ours, below.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
 
     @event.listens_for(engine, "begin")

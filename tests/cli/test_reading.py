@@ -97,7 +97,7 @@ def test_every_kind_of_record_is_read_and_everything_sealed_in_it_opens() -> Non
                     "current_batch",
                     "batch_items",
                     "batch_members",
-                    "waiting",
+                    "purged",
                     "outbox",
                 ), table
                 assert len(value) <= 48

@@ -734,6 +734,7 @@ class BatchResponse(Seq):
         ("transmission_status", core.Integer, OPTIONAL),
         ("trans_details", Page, implicit(1)),
         ("extensions", Extensions, implicit(2)),
+        ("purged_below", core.Integer, implicit(3)),
     ]
 
 

@@ -429,7 +429,7 @@ NUMBERS = {
     batch.TransDetails: ("next_starting_point",),
     batch.ReturnTransactionDetail: ("starting_point", "maximum_items"),
     batch.BatchAdminReqData: ("batch_id",),
-    batch.BatchAdminResData: ("batch_id",),
+    batch.BatchAdminResData: ("batch_id", "purged_below"),
 }
 
 

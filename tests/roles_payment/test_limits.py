@@ -11,7 +11,7 @@ import pytest
 from pki.der import encode, tlv
 from setproto.amounts import AMOUNT_LIMIT, CurrencyAmount
 from setproto.errors import ErrorCode
-from setproto.messages.codes import CapCode
+from setproto.messages.codes import BatchOperation, CapCode
 from setproto.messages.common import InstallRecurData, Recurring, Role
 from setproto.messages.wrapper import MAX_MESSAGE, MessageHeader, MessageIDs
 from setproto.roles.gateway import records
@@ -236,3 +236,34 @@ def test_a_purchase_goes_on_after_an_outage(scene: Scene) -> None:
     scene.merchant.capture(xid, eur(100))  # the gateway cannot be reached
     scene.market.clock.advance(timedelta(minutes=20))
     assert scene.asks(scene.merchant.resend(xid)) == "success"
+
+
+@pytest.mark.prop("PX-9")
+def test_a_capture_whose_answer_comes_after_that_to_a_purge(scene: Scene) -> None:
+    """The purge was decided after the capture, and took it back; the merchant sees that whatever it hears first."""
+    xid = scene.buy(4200)
+    first = scene.gateway_reply(scene.merchant.capture(xid, eur(100))).outgoing[0]
+    second = scene.gateway_reply(scene.merchant.batch(1, BatchOperation.purge)).outgoing[0]
+    scene.merchant.handle(second.data)
+    scene.merchant.handle(first.data)
+    assert scene.shop(xid) == scene.gateway(xid)
+
+
+@pytest.mark.prop("PX-9")
+def test_a_purge_that_overtakes_a_reversal(scene: Scene) -> None:
+    """The reversal finds nothing to take back, because the purge did: that does not make the capture stand."""
+    xid = scene.bought(4200)
+    reversal = scene.merchant.reverse_capture(xid)
+    scene.asks(scene.merchant.batch(1, BatchOperation.purge))
+    assert scene.asks(reversal) == "originalNotFound"
+    assert scene.shop(xid) == scene.gateway(xid)
+
+
+@pytest.mark.prop("PX-9")
+def test_what_goes_into_a_batch_after_it_was_purged_stands(scene: Scene) -> None:
+    xid = scene.buy(4200)
+    assert scene.asks(scene.merchant.capture(xid, eur(100))) == "success"
+    assert scene.asks(scene.merchant.batch(1, BatchOperation.purge)) == "success"
+    assert scene.asks(scene.merchant.capture(xid, eur(200))) == "success"
+    assert scene.shop(xid) == scene.gateway(xid)
+    assert scene.bank().captured == 200

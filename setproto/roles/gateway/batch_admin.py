@@ -51,8 +51,16 @@ def on_batch_admin_req(gateway: Gateway, transaction: Transaction, received: Rec
         batch_status=_status(batch) if shown and batch is not None else None,
         transmission_status=None if batch is None else _TRANSMISSION.get(batch.state),
         trans_details=details,
+        purged_below=_purged_below(status, batch, body),
     )
     return Answer(answer, (Event(EventKind.BATCH, code=status, detail=str(body.batch_id)),))
+
+
+def _purged_below(status: BAStatus, batch: BatchRecord | None, body: BatchAdminReqData) -> int | None:
+    """Answers may come in another order than they were decided in; this tells the merchant what the purge took."""
+    if batch is None or status is not BAStatus.success or body.batch_operation is not BatchOperation.purge:
+        return None
+    return batch.next_sequence
 
 
 _TRANSMISSION = {

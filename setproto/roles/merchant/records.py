@@ -21,6 +21,7 @@ ORDERS = "orders"
 PURCHASES = "purchases"
 REQUESTS = "requests"
 MEMBERS = "batch_members"
+PURGED = "purged"
 
 
 @value_set(int)
@@ -89,6 +90,8 @@ class CreditRecord:
     amount: CurrencyAmount
     date: Date
     code: CapRevOrCredCode | None = None
+    batch_id: Annotated[int | None, Implicit(0)] = None
+    batch_sequence_num: Annotated[int | None, Implicit(1)] = None
 
 
 @sequence
@@ -101,6 +104,7 @@ class CaptureRecord:
     date: Date
     code: CapCode | None = None
     batch_id: Annotated[int | None, Implicit(0)] = None
+    batch_sequence_num: Annotated[int | None, Implicit(1)] = None
     credits: list[CreditRecord]
 
     def having(self, credit: CreditRecord) -> CaptureRecord:
@@ -279,3 +283,14 @@ def keep_request(transaction: Transaction, record: RequestRecord) -> None:
 def member_key(batch_id: int, number: int) -> bytes:
     """Where a member of a batch is stored, and as number 0 how many there are."""
     return encode(batch_id) + number.to_bytes(8, "big")
+
+
+def purged_below(transaction: Transaction, batch_id: int) -> int:
+    """Items of the batch below this BatchSequenceNum were purged."""
+    return int.from_bytes(transaction.get(PURGED, encode(batch_id)) or b"", "big")
+
+
+def keep_purged(transaction: Transaction, batch_id: int, below: int) -> None:
+    """Store it; it never goes back."""
+    if below > purged_below(transaction, batch_id):
+        transaction.put(PURGED, encode(batch_id), below.to_bytes(8, "big"))

@@ -454,8 +454,10 @@ def _on_auth_res(
             date=authorization.date,
             code=sale.cap_code,
             batch_id=sale.batch_id,
+            batch_sequence_num=sale.batch_sequence_num,
             credits=[],
         )
+        capture = _unless_purged(transaction, capture)
         authorization = authorization.having(capture)
         target = Target(authorization=authorization.number, capture=1)
         _remember_member(transaction, record, target, sale.batch_id)
@@ -516,7 +518,9 @@ def _on_cap_res(
         date=general_time(merchant.clock()),
         code=payload.cap_code,
         batch_id=payload.batch_id,
+        batch_sequence_num=payload.batch_sequence_num,
     )
+    capture = _unless_purged(transaction, capture)
     records.keep(transaction, replace(record.having(authorization.having(capture)), outstanding=None))
     if done:
         _remember_member(transaction, record, target, payload.batch_id)
@@ -540,15 +544,17 @@ def _on_cap_rev_or_cred_res(
     capture = numbered(authorization.captures, target.capture)
     if request.tag == CAP_REV_REQ.tag:
         capture, kind = replace(capture, state=_reversed(capture.state, done)), EventKind.CAPTURE_REVERSAL
+        capture = _unless_purged(transaction, capture)
     else:
         credit = numbered(capture.credits, target.credit)
         if request.tag == CRED_REQ.tag:
             credit, kind = replace(credit, state=_granted(credit.state, done), code=item.code), EventKind.CREDIT
+            credit = replace(credit, batch_id=item.batch_id, batch_sequence_num=item.batch_sequence_num)
             if done:
                 _remember_member(transaction, record, target, item.batch_id)
         else:
             credit, kind = replace(credit, state=_reversed(credit.state, done)), EventKind.CREDIT_REVERSAL
-        capture = capture.having(credit)
+        capture = capture.having(_unless_purged(transaction, credit))
     records.keep(transaction, replace(record.having(authorization.having(capture)), outstanding=None))
     return Reply(events=(Event(kind, record.trans_ids.xid, item.code),))
 
@@ -580,6 +586,7 @@ def _on_batch_admin_res(
     if body.batch_id != request.batch_id:
         raise ProtocolError("another batch", code=ErrorCode.wrapperMsgMismatch)
     if body.ba_status is BAStatus.success and request.operation == BatchOperation.purge:
+        records.keep_purged(transaction, body.batch_id, body.purged_below or 0)
         _purged(transaction, body.batch_id)
     return Reply(events=(Event(EventKind.BATCH, code=body.ba_status, detail=str(body.batch_id)),))
 
@@ -599,6 +606,14 @@ def _purged(transaction: Transaction, batch_id: int) -> None:
         else:
             capture = capture.having(_taken_back(numbered(capture.credits, member.target.credit)))
         records.keep(transaction, record.having(authorization.having(capture)))
+
+
+def _unless_purged(transaction: Transaction, operation: Any) -> Any:
+    """The operation, or, if the batch was purged after it had gone there, reversed: the purge was decided later."""
+    batch_id, sequence = operation.batch_id, operation.batch_sequence_num
+    if batch_id is None or sequence is None or sequence >= records.purged_below(transaction, batch_id):
+        return operation
+    return _taken_back(operation)
 
 
 def _taken_back(operation: Any) -> Any:
