@@ -52,7 +52,7 @@ from setproto.roles.endpoint import (
     party_of,
     same_purchase,
 )
-from setproto.roles.merchant import records, requests
+from setproto.roles.merchant import records, requests, responses
 from setproto.roles.merchant.records import (
     TABLE,
     AuthorizationRecord,
@@ -258,7 +258,7 @@ class Merchant(Endpoint):
         if wire.type is INQ_REQ:
             inquiry = self.receive(wire, INQ_REQ)
             return self.once(transaction, wire, inquiry, lambda: self._on_inq_req(transaction, inquiry))
-        return requests.on_response(self, transaction, wire)
+        return responses.on_response(self, transaction, wire)
 
     def refuse(self, failure: ProtocolError, wire: Wire | None, data: bytes) -> Reply:
         """A bad response of the gateway is logged and dropped; there is no arguing with it (§4.1)."""
@@ -399,7 +399,7 @@ class Merchant(Endpoint):
 
     def gateway(self, transaction: Transaction) -> ValidatedCertificate:
         """Cert-PE of this merchant's gateway, valid now: the one configured, or named by it since."""
-        certificate = transaction.get(requests.CERT_PE, b"") or self._cert_pe
+        certificate = transaction.get(records.CERT_PE, b"") or self._cert_pe
         return self.validated(certificate, CertificateKind.GATEWAY_EXCHANGE, self.held)
 
     def gateway_id(self, transaction: Transaction) -> PartyID:

@@ -22,6 +22,7 @@ PURCHASES = "purchases"
 REQUESTS = "requests"
 MEMBERS = "batch_members"
 PURGED = "purged"
+CERT_PE = "cert_pe"
 
 
 @value_set(int)
