@@ -73,7 +73,8 @@ def _database(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS public"))
     yield url
     deadline = time.monotonic() + postgres.PATIENCE  # the server notices a little later that a client has gone
-    with administrator.connect() as connection:
+    # Each look in a transaction of its own: within one, PostgreSQL shows the same picture again and again.
+    with administrator.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         while (left := connection.execute(text(OTHERS)).scalar_one()) and time.monotonic() < deadline:
             time.sleep(0.01)
     with administrator.begin() as connection:
