@@ -3,7 +3,7 @@
 Nothing here says that a certificate is genuine: signatures, dates, revocation and the
 chain are the business of ``pki/path.py``.  But nothing that has passed here can later
 surprise: every extension that restricts the certificate is one that we enforce.  That
-matters because ``path.py`` must tell OpenSSL to ignore critical extensions (SET has
+matters because ``engine.py`` must tell OpenSSL to ignore critical extensions (SET has
 private ones, and OpenSSL's flag is all or nothing); what OpenSSL then overlooks is
 refused here.
 

@@ -66,7 +66,7 @@ __all__ = [
 ]
 
 MAX_SIZE = 1 << 20
-"""Octets: nothing larger is ever given to the parser.  Protocol layers set lower limits of their own."""
+"""Octets: nothing larger is given to the parser, CRLs excepted.  Protocol layers set lower limits of their own."""
 
 T = typing.TypeVar("T")
 

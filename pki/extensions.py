@@ -39,6 +39,7 @@ __all__ = [
     "Tunneling",
     "from_extension",
     "to_extension",
+    "tunneling_of",
 ]
 
 HASHED_ROOT_KEY = x509.ObjectIdentifier("2.23.42.7.0")
@@ -47,6 +48,8 @@ MERCHANT_DATA = x509.ObjectIdentifier("2.23.42.7.2")
 CARD_CERT_REQUIRED = x509.ObjectIdentifier("2.23.42.7.3")
 TUNNELING = x509.ObjectIdentifier("2.23.42.7.4")
 SET_ROOT_POLICY = x509.ObjectIdentifier("2.23.42.5.0")
+AES256_GCM = x509.ObjectIdentifier("2.16.840.1.101.3.4.1.46")
+"""The one content cipher of this library, and so the one algorithm of Tunneling that it offers."""
 
 CRITICAL: Mapping[x509.ObjectIdentifier, bool] = MappingProxyType(
     {HASHED_ROOT_KEY: True, CERTIFICATE_TYPE: True, MERCHANT_DATA: False}
@@ -369,3 +372,12 @@ def from_extension(extension: x509.UnrecognizedExtension) -> PrivateExtension:
             "invalidCertificate", f"extension {oid}: {problem}", "SET Book 2, certificate profile"
         ) from None
     return value
+
+
+def tunneling_of(certificate: x509.Certificate) -> Tunneling | None:
+    """What a key-exchange certificate says about messages to cardholders, if it says anything.  CertificateError."""
+    for extension in certificate.extensions:
+        if extension.oid == TUNNELING and isinstance(extension.value, x509.UnrecognizedExtension):
+            value = from_extension(extension.value)
+            return value if isinstance(value, Tunneling) else None
+    return None

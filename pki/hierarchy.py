@@ -3,21 +3,28 @@
 Every time is derived from ``now``; keys come from OpenSSL's generator, serial numbers
 from ``random_bytes``.
 
-Source: set-protocol.md section 6.1.
+Sources: set-protocol.md sections 6.1, 6.8 and 6.9.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.authority import Authority, RandomBytes, create_root
-from pki.extensions import CardCertRequired, MerchantData, MerchantName, PrivateExtension
+from pki.extensions import (
+    AES256_GCM,
+    CardCertRequired,
+    MerchantData,
+    MerchantName,
+    PrivateExtension,
+    Tunneling,
+)
 from pki.names import ca_name, cardholder_name, gateway_name, merchant_name, root_name
 from pki.path import PathValidator
 from pki.profiles import CertificateKind
@@ -34,6 +41,7 @@ __all__ = ["BrandTree", "Credential", "build_brand_tree"]
 
 _DAY = timedelta(days=1)
 CRL_LIFE = 30 * _DAY
+"""Of CRLs and BrandCRLIdentifiers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -41,7 +49,8 @@ class Credential:
     """A party's private keys and certificates.  Its ``repr`` shows no key.
 
     Certificates are DER; ``chain`` holds those of the CAs from the issuer up to, not including, the
-    root.  A cardholder has no key-exchange pair: both exchange fields are None.  Where the caller
+    root.  Cardholders, brand CAs and geo-political CAs have no key-exchange pair: both exchange fields are
+    None.  Where the caller
     brought the public key, the private key is None, since nobody here knows it.
     """
 
@@ -74,10 +83,12 @@ class BrandTree:
     mca: Authority
     pca: Authority
     next_root_key: SignaturePrivateKey = field(repr=False)
+    old_root: Authority | None = None
+    """The root before this one (6.8); its certificates and CRLs go on until it ends."""
 
     @property
     def authorities(self) -> tuple[Authority, ...]:
-        """All of them, the root first."""
+        """All of them, the root first; not the old root."""
         geo = () if self.geo is None else (self.geo,)
         return (self.root, self.brand_ca, *geo, self.cca, self.mca, self.pca)
 
@@ -173,38 +184,87 @@ class BrandTree:
         )
 
     def issue_ca_messages(self, ca: Authority) -> Credential:
-        """The message certificates of the CCA, MCA or PCA, issued by the CA's superior."""
-        kinds = {
-            CertificateKind.CARDHOLDER_CA: (
-                CertificateKind.CARDHOLDER_CA_SIGNATURE,
-                CertificateKind.CARDHOLDER_CA_EXCHANGE,
-            ),
-            CertificateKind.MERCHANT_CA: (
-                CertificateKind.MERCHANT_CA_SIGNATURE,
-                CertificateKind.MERCHANT_CA_EXCHANGE,
-            ),
-            CertificateKind.GATEWAY_CA: (
-                CertificateKind.GATEWAY_CA_SIGNATURE,
-                CertificateKind.GATEWAY_CA_EXCHANGE,
-            ),
-        }
-        signature, exchange = kinds[ca.kind]
-        return self._pair(
-            self.geo or self.brand_ca, ca.certificate.subject, (signature, (), None), (exchange, (), None)
+        """The message certificates of a CA, issued by its superior.  ValueError for a root, which has none."""
+        if ca.kind is CertificateKind.ROOT:
+            raise ValueError("a root is offline and signs no messages")
+        signature, exchange = _MESSAGE_KINDS[ca.kind]
+        superior = {CertificateKind.BRAND_CA: self.root, CertificateKind.GEO_CA: self.brand_ca}.get(
+            ca.kind, self.geo or self.brand_ca
+        )
+        if exchange is not None:
+            # A cardholder has no key-exchange key: its CA says with which cipher it can answer all the same.
+            cardholders = ca.kind is CertificateKind.CARDHOLDER_CA
+            tunneling = (Tunneling(tunneling=True, algorithms=(AES256_GCM,)),) if cardholders else ()
+            return self._pair(superior, ca.certificate.subject, (signature, (), None), (exchange, tunneling, None))
+        key = self.suite.generate_signature_key()
+        certificate = superior.issue(signature, ca.certificate.subject, key.public_key(), not_before=self.now)
+        return Credential(
+            signature_key=key,
+            signature_certificate=_der(certificate),
+            exchange_key=None,
+            exchange_certificate=None,
+            chain=superior.chain,
         )
 
     def crls(self, at: datetime) -> list[bytes]:
-        """A new CRL of every authority, the root first, valid for 30 days from ``at``; DER."""
-        return [authority.crl(at, at + CRL_LIFE).public_bytes(Encoding.DER) for authority in self.authorities]
+        """A new CRL of every authority, the root first, valid for 30 days from ``at``; DER.
+
+        That of the old root comes last, as long as its certificate lasts.
+        """
+        publishers = list(self.authorities)
+        if self.old_root is not None and at + CRL_LIFE <= self.old_root.certificate.not_valid_after_utc:
+            publishers.append(self.old_root)
+        return [authority.crl(at, at + CRL_LIFE).public_bytes(Encoding.DER) for authority in publishers]
+
+    def bci(self, crls: Sequence[bytes], at: datetime) -> bytes:
+        """The brand CA's new BrandCRLIdentifier over ``crls``, valid for as long as they are; DER."""
+        return self.brand_ca.brand_crl_identifier(crls, at=at, not_after=at + CRL_LIFE)
 
     def validator(self, at: datetime) -> PathValidator:
-        """A validator that trusts this root and knows all CAs and their CRLs as of ``at``."""
+        """A validator that trusts this root and knows all CAs, their CRLs and the brand's list of these at ``at``."""
         validator = PathValidator([self.root_certificate], suite=self.suite.name)
         for certificate in self.ca_certificates:
             validator.add_certificate(certificate)
-        for crl in self.crls(at):
+        crls = self.crls(at)
+        for crl in crls[: len(self.authorities)]:  # whoever trusts the new root only needs nothing of the old one
             validator.add_crl(crl)
+        validator.add_bci(self.bci(crls, at))
         return validator
+
+    def roll_over(self, at: datetime) -> BrandTree:
+        """The tree under a new root, valid from ``at``, whose key the old one has committed to (6.8).
+
+        The new root commits to a fresh key in its turn, and certifies the brand CA's name and key; all other
+        certificates stay, as do all registers.  What was issued before and what is issued from now on are both
+        valid under either root, as long as it lasts.
+        """
+        at = at.replace(microsecond=0)
+        next_root_key = self.suite.generate_signature_key()
+        root = create_root(
+            self.suite, self.root.certificate.subject, self.next_root_key, next_root_key.public_key(), not_before=at
+        )
+        certificate = root.issue(
+            CertificateKind.BRAND_CA,
+            self.brand_ca.certificate.subject,
+            self.brand_ca.certificate.public_key(),  # type: ignore[arg-type]  # ``issue`` checks its sort
+            not_before=at,
+        )
+        brand_ca = self.brand_ca.with_certificate(certificate, ())
+        geo = self.geo and self.geo.with_certificate(self.geo.certificate, brand_ca.chain)
+        superior_chain = (geo or brand_ca).chain
+        cca, mca, pca = (ca.with_certificate(ca.certificate, superior_chain) for ca in (self.cca, self.mca, self.pca))
+        return replace(
+            self,
+            now=at,
+            root=root,
+            brand_ca=brand_ca,
+            geo=geo,
+            cca=cca,
+            mca=mca,
+            pca=pca,
+            next_root_key=next_root_key,
+            old_root=self.root,
+        )
 
     def _pair(
         self,
@@ -238,6 +298,16 @@ class BrandTree:
             exchange_certificate=_der(exchange_certificate),
             chain=issuer.chain,
         )
+
+
+_K = CertificateKind
+_MESSAGE_KINDS: Mapping[CertificateKind, tuple[CertificateKind, CertificateKind | None]] = {
+    _K.BRAND_CA: (_K.BRAND_CA_SIGNATURE, None),
+    _K.GEO_CA: (_K.GEO_CA_SIGNATURE, None),
+    _K.CARDHOLDER_CA: (_K.CARDHOLDER_CA_SIGNATURE, _K.CARDHOLDER_CA_EXCHANGE),
+    _K.MERCHANT_CA: (_K.MERCHANT_CA_SIGNATURE, _K.MERCHANT_CA_EXCHANGE),
+    _K.GATEWAY_CA: (_K.GATEWAY_CA_SIGNATURE, _K.GATEWAY_CA_EXCHANGE),
+}
 
 
 def build_brand_tree(

@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from pki.errors import CertificateError
 
 __all__ = [
+    "MAX_BRAND",
     "PartyName",
     "brand_of",
     "ca_name",
@@ -34,7 +35,8 @@ _ORDER = (
     NameOID.ORGANIZATIONAL_UNIT_NAME,
     NameOID.COMMON_NAME,
 )
-_MAX_BRAND = 40  # BrandID, set-protocol.md section 2.1
+MAX_BRAND = 40
+"""Characters of a BrandID (set-protocol.md section 2.1)."""
 _MAX_TEXT = 64  # ub-organization-name, ub-organizational-unit-name, ub-common-name: RFC 5280 appendix A.1
 
 
@@ -43,7 +45,8 @@ class PartyName:
     """A distinguished name taken apart.  ``units`` has 0..2 entries; ``common_name`` is None if absent.
 
     ValueError when made if a part is missing, too long (country exactly 2 capital letters,
-    brand 1..40, units and common name 1..64 characters) or holds unprintable characters.
+    brand 1..40, units and common name 1..64 characters, the common name also 1..64 octets of UTF-8)
+    or holds unprintable characters.
     """
 
     country: str
@@ -57,12 +60,15 @@ class PartyName:
             raise ValueError("countryName is two capital letters")
         if len(self.units) > 2:
             raise ValueError("at most two organizational units")
-        texts = [(self.organization, _MAX_BRAND), *((unit, _MAX_TEXT) for unit in self.units)]
+        texts = [(self.organization, MAX_BRAND), *((unit, _MAX_TEXT) for unit in self.units)]
         if self.common_name is not None:
             texts.append((self.common_name, _MAX_TEXT))
         for text, limit in texts:
             if not 1 <= len(text) <= limit or not text.isprintable() or text != text.strip():
                 raise ValueError(f"a part of a name is 1 to {limit} printable characters")
+        # RFC 5280 counts characters, ``cryptography`` octets: what cannot be written is not read either.
+        if self.common_name is not None and len(self.common_name.encode()) > _MAX_TEXT:
+            raise ValueError(f"a common name of at most {_MAX_TEXT} octets")
 
     def to_x509(self) -> x509.Name:
         """The name in X.509 form: PrintableString for the country, UTF8String for the rest (RFC 5280 4.1.2.4)."""

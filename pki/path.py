@@ -1,48 +1,52 @@
-"""Chain validation: RFC 5280 by OpenSSL, then the rules of SET, behind a cache.
-
-OpenSSL is reached through pyOpenSSL, in this module only (docs/adr, architecture 3.8):
-pyOpenSSL calls this part of itself "pending deprecation", so the engine must be
-replaceable in one file.  ``cryptography.x509.verification`` cannot serve: it has no CRLs,
-no Ed25519, and no private critical extensions.
+"""Chain validation: RFC 5280 by OpenSSL, revocation and the rules of SET here, behind a cache.
 
 Who checks what:
 
 * this module builds the chain, from the certificate to a trusted root, and gives OpenSSL
-  exactly that chain, that one root as the only anchor, and the one CRL of every issuer in
-  it.  OpenSSL has nothing to choose;
-* OpenSSL checks signatures, dates, CA bits, path lengths, key identifiers, and every
-  certificate of the chain, the root included, against the CRL of its issuer;
-* SET's certificates have private *critical* extensions, and OpenSSL's flag to ignore what it
-  does not know is all or nothing.  So the flag is set, and ``check_certificate`` and
-  ``check_crl`` refuse every extension, critical or restricting, that is not enforced here;
-* ``_set_rules`` checks set-protocol.md section 6.6 over the whole chain.
+  exactly that chain and that one root as the only anchor.  OpenSSL has nothing to choose;
+* OpenSSL checks signatures, dates, CA bits, path lengths and key identifiers (pki/engine.py);
+* ``unrevoked`` checks every certificate of the chain, the root included, against the CRL of its
+  issuer.  OpenSSL would parse each CRL again for each certificate.  It is not needed for this: a CRL
+  here is complete and direct, and nothing restricts or moves its scope (``check_crl``); its
+  signature was checked under exactly the issuer's name and key when it was taken in
+  (``CRLStore.add``), and every CA's key may sign CRLs (its profile).  What remains of RFC 5280
+  section 6.3.3 is the dates and the serial number;
+* ``_manifest`` requires that the brand's BrandCRLIdentifier (6.9) names the CRL of every issuer of
+  the chain, and that none older than the one named was used: so that a CRL which somebody
+  withholds is missed, and not merely absent;
+* ``set_rules`` checks set-protocol.md section 6.6 over the whole chain (pki/rules.py).
 
-Trust comes from the roots handed in, never from the operating system's (6.6).
+Trust comes from the roots handed in, and from the roots to which these have committed (6.8),
+never from the operating system's (6.6).
 """
 
 from __future__ import annotations
 
+import hmac
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import islice
 from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import crypto
 
+from pki.bci import BCIStore, CheckedBCI, check_bci
 from pki.checking import CheckedCertificate, check_certificate
-from pki.errors import CertificateError, ErrorCode
-from pki.extensions import MerchantData
+from pki.engine import Engine
+from pki.errors import CertificateError
+from pki.extensions import HashedRootKey, MerchantData
 from pki.profiles import CA_KINDS, PROFILES, CertificateKind, Use, path_depth
-from pki.revocation import CheckedCRL, CRLStore
+from pki.revocation import CheckedCRL, CRLStore, check_crl
+from pki.rules import ALWAYS, Span, issuers_of, require_signatures, require_suite, set_rules, signed_by, unrevoked
 from pki.signed import MAX_CERTIFICATE
 from pki.suites import PublicKey, key_suite
 
-__all__ = ["MAX_EXTRA", "PathValidator", "ValidatedCertificate"]
+__all__ = ["MAX_EXTRA", "PathValidator", "RevocationData", "ValidatedCertificate"]
 
 MAX_EXTRA = 16
 """How many certificates may come along with a message."""
@@ -52,26 +56,8 @@ _CACHE_SIZE = 4096
 
 _X509_SOURCE = "RFC 5280 section 6.1.3"
 _SET_SOURCE = "set-protocol.md section 6.6 rule "
-
-# OpenSSL's X509_V_ERR_* numbers (x509_vfy.h), where a code other than invalidCertificate is due.
-_OPENSSL: dict[int, tuple[ErrorCode, str]] = {
-    2: ("missingCertificate", "issuer certificate missing"),
-    3: ("missingCertificate", "CRL missing"),
-    9: ("invalidCertificate", "not yet valid"),
-    10: ("expiredCertificate", "expired"),
-    11: ("missingCertificate", "CRL not yet valid"),
-    12: ("missingCertificate", "CRL expired"),
-    20: ("missingCertificate", "issuer certificate missing"),
-    23: ("revokedCertificate", "revoked"),
-    33: ("missingCertificate", "issuer of the CRL missing"),
-}
-# X509_STRICT: no allowances for certificates that break RFC 5280.
-_FLAGS = (
-    crypto.X509StoreFlags.CRL_CHECK
-    | crypto.X509StoreFlags.CRL_CHECK_ALL
-    | crypto.X509StoreFlags.X509_STRICT
-    | crypto.X509StoreFlags.IGNORE_CRITICAL
-)
+_BCI_SOURCE = "set-protocol.md section 6.9"
+_ROOT_SOURCE = "set-protocol.md section 6.8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +92,16 @@ class ValidatedCertificate:
     private_key_not_after: datetime
 
 
+class RevocationData(NamedTuple):
+    """What a responder encloses for a peer that lacks it (6.9): a BrandCRLIdentifier and the CRLs it names; DER."""
+
+    bci: bytes | None
+    crls: tuple[bytes, ...]
+
+
 class _Entry(NamedTuple):
     generation: int
-    start: datetime
-    end: datetime
+    span: Span
     value: ValidatedCertificate
 
 
@@ -119,53 +111,80 @@ class PathValidator:
     Certificates given to ``add_certificate`` are *known*, not trusted: each chain is verified from
     its root.  They stay, up to 4096 of them, so add what comes from configuration or has been
     validated before; what arrives with a message goes into ``extra``.
+
+    CRLs and BrandCRLIdentifiers may come from anybody.  They are taken in if a trusted root leads to
+    their signer by signatures, whatever the time and whether or not anything is revoked: what a revoked
+    or expired CA publishes about its own certificates can only make them more refused than they are.
     """
 
     # The cache.  A hit skips everything: parsing, chain building, OpenSSL, the SET rules.  It may,
     # because all of that depends on nothing but
     #   - the certificate, to the octet, the kind and the brand: they are the key;
-    #   - the trust anchors and the suite: they never change in the life of a validator, and every
-    #     validator has a cache of its own;
-    #   - the CRLs: an entry is dead as soon as the store's generation is another;
+    #   - the trust anchors and the suite: every validator has a cache of its own, its anchors only
+    #     become more (``add_root``), and one more only adds chains;
+    #   - the CRLs and BrandCRLIdentifiers: an entry is dead as soon as the generation is another;
     #   - the time: an entry holds only within [start, end), the intersection of the validity of
-    #     every certificate of the chain (root included), of every CRL consulted, and of the
-    #     leaf's private key usage period.  At the edges the full validation decides.
-    # The pool and ``extra`` can only add chains, never take one away.  Failures are not cached: a
+    #     every certificate of the chain (root included), of every CRL and BrandCRLIdentifier
+    #     consulted, and of the leaf's private key usage period.  At the edges the full validation
+    #     decides.
+    # The pool and ``extra`` can only add chains, never take one away.  They might make a
+    # BrandCRLIdentifier count whose signer was not valid before; where there is such a one, nothing is
+    # cached.  Failures are not cached: a
     # CRL or a CA certificate that arrives later may cure them, and they would let strangers fill
     # the memory.  When there are too many entries, the one not used for the longest time goes.
 
-    def __init__(self, roots: Iterable[x509.Certificate], *, suite: str) -> None:
-        """ValueError if ``roots`` is empty; CertificateError if one is not a root of ``suite``."""
+    def __init__(self, roots: Iterable[x509.Certificate], *, suite: str, require_bci: bool = True) -> None:
+        """``require_bci=False``: plain RFC 5280, for trees whose brand CA publishes no BrandCRLIdentifier.  Then a
+        CRL that is withheld goes unnoticed until the one at hand expires.
+
+        ValueError if ``roots`` is empty; CertificateError if one is not a root of ``suite``.
+        """
         self._suite = key_suite(suite)
-        self._roots = tuple(check_certificate(root.public_bytes(Encoding.DER)) for root in roots)
-        self._root_ders = frozenset(root.der for root in self._roots)
+        self._require_bci = require_bci
+        checked = [check_certificate(root.public_bytes(Encoding.DER)) for root in roots]
+        # Adding to a dict, and making a list of one, are each one step for other threads.
+        self._roots = {root.der: root for root in checked}
         if not self._roots:
             raise ValueError("no trusted root: nothing could ever be valid")
-        for root in self._roots:
-            if root.kind is not CertificateKind.ROOT:
-                raise root.error("invalidCertificate", "not a root certificate", _SET_SOURCE + "1")
-            if root.suite is not self._suite:
-                raise root.error("invalidCertificate", f"not of suite {suite}", "architecture section 3.3")
+        for root in checked:
+            self._require_root(root)
+        self._adopting = threading.Lock()
         self._pool: dict[bytes, CheckedCertificate] = {}
         self._crls = CRLStore()
-        self._openssl: dict[bytes, crypto.X509] = {}
+        self._bcis = BCIStore()
+        self._engine = Engine(lambda der: der in self._pool or der in self._roots)
         self._cache: OrderedDict[tuple[bytes, CertificateKind, str], _Entry] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"<PathValidator suite {self._suite.name}, {len(self._roots)} roots, {len(self._pool)} CAs>"
 
     @property
+    def suite(self) -> str:
+        """The name of the one suite that this validator accepts."""
+        return self._suite.name
+
+    @property
     def generation(self) -> int:
-        """Grows with every new CRL; conclusions drawn under another value are stale."""
-        return self._crls.generation
+        """Grows with every new CRL and BrandCRLIdentifier; conclusions drawn under another value are stale."""
+        return self._crls.generation + self._bcis.generation
+
+    @property
+    def roots(self) -> tuple[bytes, ...]:
+        """All trusted roots in DER, those of ``add_root`` included: what a program should keep."""
+        return tuple(self._roots)
+
+    @property
+    def known(self) -> tuple[bytes, ...]:
+        """The CA certificates of ``add_certificate`` in DER."""
+        return tuple(self._pool)
 
     def add_certificate(self, der: bytes) -> None:
         """Make a CA certificate known.  CertificateError if it breaks its profile, is no CA's, or is a
-        root: a root is trusted by being handed to the constructor, and in no other way."""
+        root: a root is trusted by being handed to the constructor, or by ``add_root``."""
         certificate = check_certificate(der)
         if certificate.kind not in CA_KINDS or certificate.kind is CertificateKind.ROOT:
             raise certificate.error("invalidCertificate", "not the certificate of a subordinate CA", _SET_SOURCE + "6")
-        self._require_suite(certificate)
+        require_suite(certificate, self._suite)
         if len(self._pool) >= _MAX_POOL and der not in self._pool:
             raise certificate.error("invalidCertificate", "too many CA certificates", "pki/path.py")
         self._pool[der] = certificate
@@ -175,12 +194,61 @@ class PathValidator:
         for der in ders:
             self.add_certificate(der)
 
-    def add_crl(self, crl_der: bytes) -> None:
-        """Take in a CRL; its issuer must be a root or known through ``add_certificate``.
+    def add_root(self, der: bytes) -> bool:
+        """Trust a new root (DER), if a root trusted here has committed to its key (6.8).  False if it is trusted
+        already.  The old one stays trusted beside it until it expires; a validator made with the new one alone
+        trusts no other.
 
-        An older CRL than the one held changes nothing.  CertificateError as in ``CRLStore.add``.
+        The commitment of an expired root still counts: it was made while the root was in force, and a program
+        that was switched off meanwhile has no other way to the new one.  A commitment that is fulfilled counts
+        no more: whoever steals the key of the present root could else make another certificate for it that
+        commits to a successor of his own, which is what commitments are there to prevent.
+
+        CertificateError("invalidCertificate") for anything but a self-signed root of the suite with a new key,
+        whose SubjectPublicKeyInfo is what hashedRootKey of a trusted root is the SHA-256 of.
         """
-        self._crls.add(crl_der, [*self._roots, *self._pool.values()])
+        if der in self._roots:
+            return False
+        self._adopt(check_certificate(der))
+        return True
+
+    def _adopt(self, root: CheckedCertificate) -> None:
+        self._require_root(root)
+        with self._adopting:  # two at a time must not fulfil one commitment twice
+            trusted = list(self._roots.values())
+            if not any(_commits(earlier, root) for earlier in trusted):
+                raise root.error("invalidCertificate", "no trusted root has committed to this key", _ROOT_SOURCE)
+            if any(earlier.key_digest == root.key_digest for earlier in trusted):
+                raise root.error("invalidCertificate", "another root with this key is trusted", _ROOT_SOURCE)
+            if not signed_by(root, root):
+                raise root.error("invalidCertificate", "the root has not signed itself", _X509_SOURCE)
+            self._roots[root.der] = root
+
+    def add_crl(self, der: bytes, extra: Sequence[bytes] = ()) -> None:
+        """Take in a CRL (DER).  Its issuer is a root, or one that a root leads to through certificates known or
+        in ``extra`` (as for ``validate``).  An older CRL than the one held changes nothing.
+
+        CertificateError: "missingCertificate" if there is no such issuer; "invalidCertificate" if the CRL breaks
+        its profile, is not signed by its issuer, or has the number of the one held but other contents.
+        """
+        if not self._crls.holds(der):
+            crl = check_crl(der)
+            self._crls.add(crl, self._anchored(crl, extra))
+
+    def add_bci(self, der: bytes, extra: Sequence[bytes] = ()) -> None:
+        """Take in a BrandCRLIdentifier (DER), whose signer is to be a brand CA.  All else as for ``add_crl``."""
+        if not self._bcis.holds(der):
+            bci = check_bci(der)
+            self._bcis.add(bci, self._anchored(bci, extra))
+
+    def revocation(self, brand: str) -> RevocationData:
+        """The newest BrandCRLIdentifier held for ``brand``, None if there is none, and those CRLs it names that
+        are held.  Nothing says that they are still current."""
+        held = [bci for bci, _ in self._bcis.of_brand(brand)]
+        if not held:
+            return RevocationData(None, ())
+        newest = max(held, key=lambda bci: (bci.not_before, bci.number))
+        return RevocationData(newest.der, self._crls.listed(newest.crls))
 
     def validate(
         self, der: bytes, *, kind: CertificateKind, brand: str, at: datetime, extra: Sequence[bytes] = ()
@@ -188,18 +256,20 @@ class PathValidator:
         """The certificate ``der``, if at the aware time ``at`` it is a valid one of this kind and brand.
 
         ``brand`` is the brand of the caller's transaction ("" for the root itself).  ``extra``: other
-        certificates that came with the message, in DER, at most 16 of at most 64 KiB.
+        certificates that came with the message, in DER, at most 16 of at most 64 KiB; a new root among them
+        is treated as by ``add_root`` when they are needed, that is, unless ``der`` is in the cache.
 
         CertificateError: "expiredCertificate", "revokedCertificate"; "missingCertificate" if an issuer's
-        certificate or current CRL is not at hand; "invalidCertificate" for every other broken rule.
+        certificate or current CRL, or the brand's BrandCRLIdentifier, is not at hand; "invalidCertificate" for
+        every other broken rule.
         ValueError or TypeError if ``at`` is naive.
         """
         key = (der, kind, brand)
         entry = self._cache.get(key)
         if (
             entry is not None
-            and entry.generation == self._crls.generation
-            and entry.start <= at < entry.end  # TypeError for a naive time: nothing is returned
+            and entry.generation == self.generation
+            and entry.span.start <= at < entry.span.end  # TypeError for a naive time: nothing is returned
         ):
             # Another thread may have dropped the entry meanwhile; it was good when it was read.
             with suppress(KeyError):
@@ -214,9 +284,9 @@ class PathValidator:
             raise ValueError("a time without a time zone")
         at = at.astimezone(UTC)
         # Read before the CRLs are: if one is replaced meanwhile, the entry is born stale.
-        generation = self._crls.generation
+        generation = self.generation
         leaf = check_certificate(der)
-        self._require_suite(leaf)
+        require_suite(leaf, self._suite)
         if leaf.kind is not kind:
             raise leaf.error("invalidCertificate", f"not a {kind} certificate", _SET_SOURCE + "6")
         if brand != ("" if kind is CertificateKind.ROOT else leaf.name.organization):
@@ -225,20 +295,23 @@ class PathValidator:
             raise self._outside_key_period(leaf, at)
         known = self._candidates(extra)
         first_refusal: CertificateError | None = None
-        for count, chain in enumerate(self._chains((leaf,), known, at)):
-            if count == _MAX_CHAINS:
-                break
+        for chain in self._chains_of([leaf], known, at):
             try:
-                self._set_rules(chain)
-                crls = self._verify(chain, at)
+                set_rules(chain, self._suite)
+                crls, span = self._verify(chain, at)
+                if self._require_bci and kind is not CertificateKind.ROOT:
+                    span = span.cut(*self._manifest(chain, crls, known, at))
             except CertificateError as refusal:
                 first_refusal = first_refusal or refusal
                 continue
-            return self._remember(generation, chain, crls, kind, brand)
+            return self._remember(generation, chain, span, kind, brand)
         raise first_refusal or leaf.error("missingCertificate", "no chain to a trusted root", _X509_SOURCE)
 
     def _candidates(self, extra: Sequence[bytes]) -> list[CheckedCertificate]:
-        """Certificates to build chains from: known ones first, then those that came along, but no roots."""
+        """Certificates to build chains from: known ones first, then those that came along, but no roots.
+
+        A new root may come along, too (6.8): it is trusted if ``add_root`` says so, and else ignored.
+        """
         if len(extra) > MAX_EXTRA or any(len(item) > MAX_CERTIFICATE for item in extra):
             raise CertificateError(
                 "invalidCertificate",
@@ -246,12 +319,30 @@ class PathValidator:
                 "pki/path.py",
             )
         known = list(self._pool.values())
+        roots: list[CheckedCertificate] = []
         for item in extra:
-            if item not in self._pool:
+            if item not in self._pool and item not in self._roots:
                 certificate = check_certificate(item)
-                if certificate.kind is not CertificateKind.ROOT:
-                    known.append(certificate)
+                (roots if certificate.kind is CertificateKind.ROOT else known).append(certificate)
+        # One may commit to the next, in any order.
+        while adopted := [root for root in roots if self._adopts(root)]:
+            roots = [root for root in roots if root not in adopted]
         return known
+
+    def _adopts(self, root: CheckedCertificate) -> bool:
+        try:
+            self._adopt(root)
+        except CertificateError:
+            return False
+        return True
+
+    def _chains_of(
+        self, certificates: Iterable[CheckedCertificate], known: list[CheckedCertificate], at: datetime
+    ) -> Iterator[tuple[CheckedCertificate, ...]]:
+        """The first few chains to trusted roots that start with any of ``certificates``, in their order."""
+        return islice(
+            (chain for certificate in certificates for chain in self._chains((certificate,), known, at)), _MAX_CHAINS
+        )
 
     def _chains(
         self, below: tuple[CheckedCertificate, ...], known: list[CheckedCertificate], at: datetime
@@ -264,12 +355,12 @@ class PathValidator:
         """
         top = below[-1]
         if top.kind is CertificateKind.ROOT:
-            if top.der in self._root_ders:
+            if top.der in self._roots:
                 yield below
             return
         issuers = [
             candidate
-            for candidate in (*self._roots, *known)
+            for candidate in (*list(self._roots.values()), *known)
             if candidate.subject == top.issuer and candidate.subject_key_identifier == top.authority_key_identifier
         ]
         if len(below) >= path_depth():
@@ -281,63 +372,120 @@ class PathValidator:
         for issuer in issuers:
             yield from self._chains((*below, issuer), known, at)
 
-    def _set_rules(self, chain: tuple[CheckedCertificate, ...]) -> None:
-        """The rules of 6.6 that are about the chain; those about one certificate are its profile's."""
-        brand = chain[0].name.organization
-        if chain[-1].kind is not CertificateKind.ROOT:
-            raise chain[0].error(
-                "invalidCertificate", f"a chain of more than {path_depth()} certificates", _SET_SOURCE + "4"
-            )
-        for certificate in chain:
-            self._require_suite(certificate)
-            if certificate.kind is not CertificateKind.ROOT and certificate.name.organization != brand:
-                raise certificate.error("invalidCertificate", "the chain mixes brands", _SET_SOURCE + "7")
-        for certificate, issuer in pairwise(chain):
-            if issuer.kind not in PROFILES[certificate.kind].issuers:
-                raise certificate.error("invalidCertificate", f"issued by a {issuer.kind}", _SET_SOURCE + "6")
-
-    def _verify(self, chain: tuple[CheckedCertificate, ...], at: datetime) -> list[CheckedCRL]:
-        """OpenSSL's verdict on the chain; returns the CRLs that it was reached with."""
-        store = crypto.X509Store()
-        store.set_time(at)  # pyOpenSSL reads the fields as UTC, which ``at`` is in
-        store.set_flags(_FLAGS)
-        store.add_cert(self._parsed(chain[-1]))
+    def _crls_of(self, chain: tuple[CheckedCertificate, ...]) -> list[CheckedCRL]:
+        """The newest CRL of the issuer of each certificate; looked up once, so that all rules see the same."""
         crls: list[CheckedCRL] = []
-        for issuer in chain[1:] or chain:  # a root is on nobody's list but its own
+        for issuer in issuers_of(chain):
             crl = self._crls.newest(issuer)
             if crl is None:
-                raise issuer.error("missingCertificate", "CRL missing", "set-protocol.md section 6.6 rule 10")
-            store.add_crl(crl.crl)
+                raise issuer.error("missingCertificate", "CRL missing", _SET_SOURCE + "10")
             crls.append(crl)
-        untrusted = [self._parsed(certificate) for certificate in chain[1:-1]]
-        try:
-            verified = crypto.X509StoreContext(store, self._parsed(chain[0]), untrusted).get_verified_chain()
-        except crypto.X509StoreContextError as refusal:
-            raise self._translate(refusal, chain) from None
-        # OpenSSL may not have found a way of its own.
-        if len(verified) != len(chain):
-            raise chain[0].error("invalidCertificate", "OpenSSL verified another chain", _X509_SOURCE)
         return crls
 
-    def _parsed(self, certificate: CheckedCertificate) -> crypto.X509:
-        """The certificate as OpenSSL's object; kept for the CAs we know, since they come again and again."""
-        found = self._openssl.get(certificate.der)
-        if found is None:
-            try:
-                found = crypto.X509.from_cryptography(certificate.certificate)
-            except crypto.Error:  # two parsers, and this one is stricter here (string types in names, for one)
-                raise certificate.error("invalidCertificate", "OpenSSL cannot read it", _X509_SOURCE) from None
-            if certificate.der in self._pool or certificate.der in self._root_ders:
-                self._openssl[certificate.der] = found
-        return found
+    def _verify(self, chain: tuple[CheckedCertificate, ...], at: datetime) -> tuple[list[CheckedCRL], Span]:
+        """Signatures and dates by OpenSSL, then revocation, in the order of RFC 5280 section 6.1.3: nothing is called
+        revoked whose signature is not good.  The CRLs used, and the times for which both would say the same."""
+        self._engine.verify(chain, at)
+        crls = self._crls_of(chain)
+        span = unrevoked(chain, crls, at)
+        for certificate in chain:
+            span = span.cut(certificate.not_before, certificate.not_after)
+        return crls, span
 
-    def _translate(
-        self, refusal: crypto.X509StoreContextError, chain: tuple[CheckedCertificate, ...]
-    ) -> CertificateError:
-        number, depth, text = refusal.errors
-        code, rule = _OPENSSL.get(number, ("invalidCertificate", f"OpenSSL {number}: {text}"))
-        concerned = chain[depth] if 0 <= depth < len(chain) else chain[0]
-        return concerned.error(code, rule, _X509_SOURCE)
+    def _manifest(
+        self,
+        chain: tuple[CheckedCertificate, ...],
+        crls: list[CheckedCRL],
+        known: list[CheckedCertificate],
+        at: datetime,
+    ) -> Span:
+        """The rule of 6.9: the brand's current list names the CRL of every issuer, and none at hand is older.
+
+        A CRL newer than the one named is fine: it was published after the list.  A brand CA that has had
+        several keys may have several lists in force; what any of them says about an issuer counts, and each
+        issuer must be in one.
+        """
+        span = ALWAYS
+        current: list[CheckedBCI] = []
+        for bci, signer in self._bcis.of_brand(chain[0].name.organization):
+            if at < bci.not_before:
+                span = span.cut(span.start, bci.not_before)
+            elif at > bci.not_after:
+                span = span.cut(at, span.end)
+            elif (signer_span := self._signer_span(signer, chain, known, at)) is None:
+                span = Span(at, at)  # holds at no other time: see the cache
+            else:
+                current.append(bci)
+                span = span.cut(*signer_span).cut(bci.not_before, bci.not_after)
+        if not current:
+            raise chain[0].error("missingCertificate", "no current BrandCRLIdentifier", _BCI_SOURCE)
+        for issuer, crl in zip(issuers_of(chain), crls, strict=True):
+            numbers = [bci.crls.get((crl.issuer, crl.authority_key_identifier)) for bci in current]
+            named = [number for number in numbers if number is not None]
+            if not named:
+                raise issuer.error("missingCertificate", "not in the BrandCRLIdentifier", _BCI_SOURCE)
+            if crl.number < max(named):
+                raise issuer.error("missingCertificate", "CRL older than the BrandCRLIdentifier says", _BCI_SOURCE)
+        return span
+
+    def _signer_span(
+        self,
+        signer: CheckedCertificate,
+        chain: tuple[CheckedCertificate, ...],
+        known: list[CheckedCertificate],
+        at: datetime,
+    ) -> Span | None:
+        """For how long a brand CA's key may speak for the brand; None if at ``at`` it may not.
+
+        Usually it is in the chain, which has been verified.  Else the brand CA has several keys, or the leaf is
+        its own message certificate: then its certificates are validated, by the same rules without the list.
+        """
+
+        def is_signer(certificate: CheckedCertificate) -> bool:
+            return (certificate.kind, certificate.subject, certificate.key_digest) == (
+                signer.kind,
+                signer.subject,
+                signer.key_digest,
+            )
+
+        if any(is_signer(certificate) for certificate in chain):
+            return ALWAYS
+        for own_chain in self._chains_of(filter(is_signer, (signer, *known)), known, at):
+            with suppress(CertificateError):
+                set_rules(own_chain, self._suite)
+                return self._verify(own_chain, at)[1]
+        return None
+
+    def _anchored(self, signed: CheckedCRL | CheckedBCI, extra: Sequence[bytes]) -> list[CheckedCertificate]:
+        """The certificates of the issuer, by name and key identifier, to which a trusted root leads by signatures.
+
+        Neither dates nor revocation count here.  That lets a strange CA fill no place in the stores, and a
+        revoked or expired one only its own, which nobody looks at without refusing its certificates first.
+        """
+        known = self._candidates(extra)
+        named = [
+            candidate
+            for candidate in (*list(self._roots.values()), *known)
+            if candidate.subject == signed.issuer
+            and candidate.subject_key_identifier == signed.authority_key_identifier
+        ]
+        if not named:
+            raise CertificateError(
+                "missingCertificate", "no certificate of the issuer", _X509_SOURCE, subject=signed.printable
+            )
+        anchored: list[CheckedCertificate] = []
+        first_refusal: CertificateError | None = None
+        for chain in self._chains_of(named, known, ALWAYS.start):
+            try:
+                set_rules(chain, self._suite)
+                require_signatures(chain)
+            except CertificateError as refusal:
+                first_refusal = first_refusal or refusal
+                continue
+            anchored.append(chain[0])
+        if not anchored:
+            raise first_refusal or named[0].error("missingCertificate", "no chain to a trusted root", _X509_SOURCE)
+        return anchored
 
     def _outside_key_period(self, leaf: CheckedCertificate, at: datetime) -> CertificateError:
         # Whoever signs after the certificate itself has ended is told that, not the lesser reason.
@@ -351,17 +499,16 @@ class PathValidator:
             _SET_SOURCE + "3",
         )
 
-    def _require_suite(self, certificate: CheckedCertificate) -> None:
-        if certificate.suite is not self._suite:
-            raise certificate.error(
-                "invalidCertificate", f"not of suite {self._suite.name}", "architecture section 3.3"
-            )
+    def _require_root(self, certificate: CheckedCertificate) -> None:
+        if certificate.kind is not CertificateKind.ROOT:
+            raise certificate.error("invalidCertificate", "not a root certificate", _SET_SOURCE + "1")
+        require_suite(certificate, self._suite)
 
     def _remember(
         self,
         generation: int,
         chain: tuple[CheckedCertificate, ...],
-        crls: list[CheckedCRL],
+        span: Span,
         kind: CertificateKind,
         brand: str,
     ) -> ValidatedCertificate:
@@ -388,13 +535,18 @@ class PathValidator:
             private_key_not_before=leaf.private_key_not_before,
             private_key_not_after=leaf.private_key_not_after,
         )
-        starts = [certificate.not_before for certificate in chain] + [crl.this_update for crl in crls]
-        ends = [certificate.not_after for certificate in chain] + [crl.next_update for crl in crls]
         if PROFILES[kind].use is Use.SIGN:
-            starts.append(leaf.private_key_not_before)
-            ends.append(leaf.private_key_not_after)
-        self._cache[leaf.der, kind, brand] = _Entry(generation, max(starts), min(ends), value)
+            span = span.cut(leaf.private_key_not_before, leaf.private_key_not_after)
+        self._cache[leaf.der, kind, brand] = _Entry(generation, span, value)
         self._cache.move_to_end((leaf.der, kind, brand))
         if len(self._cache) > _CACHE_SIZE:
             self._cache.popitem(last=False)
         return value
+
+
+def _commits(trusted: CheckedCertificate, root: CheckedCertificate) -> bool:
+    """Whether hashedRootKey of a trusted root is the digest of the key of ``root``."""
+    return any(
+        isinstance(extension, HashedRootKey) and hmac.compare_digest(extension.digest, root.key_digest)
+        for extension in trusted.private_extensions
+    )

@@ -37,6 +37,8 @@ class CertificateKind(enum.StrEnum):
     CARDHOLDER_CA = "cardholder CA"
     MERCHANT_CA = "merchant CA"
     GATEWAY_CA = "gateway CA"
+    BRAND_CA_SIGNATURE = "brand CA message signature"
+    GEO_CA_SIGNATURE = "geo-political CA message signature"
     CARDHOLDER_CA_SIGNATURE = "cardholder CA message signature"
     CARDHOLDER_CA_EXCHANGE = "cardholder CA key exchange"
     MERCHANT_CA_SIGNATURE = "merchant CA message signature"
@@ -128,32 +130,32 @@ def _ca(
     )
 
 
-def _ca_messages(
-    signature: CertificateKind,
-    exchange: CertificateKind,
-    bit: CertificateType,
-    optional: frozenset[x509.ObjectIdentifier],
-) -> list[Profile]:
+def _ca_signature(
+    kind: CertificateKind, bit: CertificateType, issuers: frozenset[CertificateKind] = _SUPERIOR
+) -> Profile:
     # Issued by the superior, like the CA's own certificate: whoever holds the CA's issuing key
     # cannot give itself a second name to speak under, and CCA goes on issuing nothing but card.
-    return [
-        Profile(
-            kind=signature,
-            use=Use.SIGN,
-            certificate_type=bit,
-            issuers=_SUPERIOR,
-            validity=2 * _YEAR,
-            private_key_usage=_YEAR,
-        ),
-        Profile(
-            kind=exchange,
-            use=Use.EXCHANGE,
-            certificate_type=bit,
-            issuers=_SUPERIOR,
-            optional=optional,
-            validity=_YEAR,
-        ),
-    ]
+    return Profile(
+        kind=kind,
+        use=Use.SIGN,
+        certificate_type=bit,
+        issuers=issuers,
+        validity=2 * _YEAR,
+        private_key_usage=_YEAR,
+    )
+
+
+def _ca_exchange(
+    kind: CertificateKind, bit: CertificateType, optional: frozenset[x509.ObjectIdentifier] = frozenset()
+) -> Profile:
+    return Profile(
+        kind=kind,
+        use=Use.EXCHANGE,
+        certificate_type=bit,
+        issuers=_SUPERIOR,
+        optional=optional,
+        validity=_YEAR,
+    )
 
 
 def _party(
@@ -212,9 +214,16 @@ _TABLE = [
     _ca(_K.CARDHOLDER_CA, _T.CCA, _SUPERIOR, 0, 5),
     _ca(_K.MERCHANT_CA, _T.MCA, _SUPERIOR, 0, 5),
     _ca(_K.GATEWAY_CA, _T.PCA, _SUPERIOR, 0, 5),
-    *_ca_messages(_K.CARDHOLDER_CA_SIGNATURE, _K.CARDHOLDER_CA_EXCHANGE, _T.CCA, frozenset({TUNNELING})),
-    *_ca_messages(_K.MERCHANT_CA_SIGNATURE, _K.MERCHANT_CA_EXCHANGE, _T.MCA, frozenset()),
-    *_ca_messages(_K.GATEWAY_CA_SIGNATURE, _K.GATEWAY_CA_EXCHANGE, _T.PCA, frozenset()),
+    # For the news about CRLs (2.21), which are signed and not secret: no exchange key.  A root is offline, it
+    # signs no messages.
+    _ca_signature(_K.BRAND_CA_SIGNATURE, _T.BCA, frozenset({_K.ROOT})),
+    _ca_signature(_K.GEO_CA_SIGNATURE, _T.GCA, frozenset({_K.BRAND_CA})),
+    _ca_signature(_K.CARDHOLDER_CA_SIGNATURE, _T.CCA),
+    _ca_exchange(_K.CARDHOLDER_CA_EXCHANGE, _T.CCA, frozenset({TUNNELING})),
+    _ca_signature(_K.MERCHANT_CA_SIGNATURE, _T.MCA),
+    _ca_exchange(_K.MERCHANT_CA_EXCHANGE, _T.MCA),
+    _ca_signature(_K.GATEWAY_CA_SIGNATURE, _T.PCA),
+    _ca_exchange(_K.GATEWAY_CA_EXCHANGE, _T.PCA),
     _party(_K.CARDHOLDER_SIGNATURE, _T.CARD, _K.CARDHOLDER_CA, units=(1, 2)),
     _party(_K.MERCHANT_SIGNATURE, _T.MER, _K.MERCHANT_CA, _MERCHANT),
     _party_exchange(_K.MERCHANT_EXCHANGE, _T.MER, _K.MERCHANT_CA, _MERCHANT),

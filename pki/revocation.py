@@ -2,17 +2,18 @@
 
 A CRL here is version 2, complete (no delta, no partition by distribution point), signed
 by the CA whose certificates it lists, with cRLNumber and authorityKeyIdentifier and no
-other extension.  ``path.py`` tells OpenSSL to ignore critical extensions, and that flag
-holds for CRLs too: a delta or partitioned CRL would pass for a complete one.  So every
-other extension is refused here.
+other extension.  So whether a certificate is revoked is one question: is its serial number
+on the list of its issuer's key?  A delta or partitioned CRL would make that answer wrong, which
+is why every other extension is refused here.
 
-Sources: RFC 5280 section 5; set-protocol.md section 6.9.  The BrandCRLIdentifier, which
-names the current CRLs of a brand, is not here yet.
+Sources: RFC 5280 section 5; set-protocol.md section 6.9.  Which CRLs are the current ones of a
+brand is said by the BrandCRLIdentifier (pki/bci.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,9 +27,10 @@ from pki.profiles import CA_KINDS
 from pki.signed import MAX_CRL, signed_shape
 from pki.suites import KeySuite, suite_of_algorithms
 
-__all__ = ["CRLStore", "CheckedCRL", "check_crl"]
+__all__ = ["MAX_ISSUERS", "CRLStore", "CheckedCRL", "check_crl"]
 
-_MAX_ISSUERS = 4096  # CAs in one store; a bound on memory, far above any real tree
+MAX_ISSUERS = 4096
+"""CAs in one store: far above any real tree, and only CAs that a trusted root leads to get a place (path.py)."""
 _SOURCE = "RFC 5280 section 5"
 
 
@@ -36,7 +38,8 @@ _SOURCE = "RFC 5280 section 5"
 class CheckedCRL:
     """A CRL that fulfils the profile.  Its signature is **not** checked; ``CRLStore.add`` does that.
 
-    ``issuer``: the issuer's name in DER; ``printable``: issuer and number for people; ``number``: cRLNumber.
+    ``issuer``: the issuer's name in DER; ``printable``: issuer and number for people; ``number``: cRLNumber;
+    ``revoked``: the serial numbers on it.
     """
 
     der: bytes
@@ -47,11 +50,12 @@ class CheckedCRL:
     number: int
     this_update: datetime
     next_update: datetime
+    revoked: frozenset[int]
     printable: str
 
 
 def check_crl(data: bytes) -> CheckedCRL:
-    """Read ``data`` (DER, at most 1 MiB).  CertificateError("invalidCertificate") names the broken rule."""
+    """Read ``data`` (DER, at most 8 MiB).  CertificateError("invalidCertificate") names the broken rule."""
     shape = signed_shape(data, limit=MAX_CRL)
     suite = suite_of_algorithms(shape.outer_algorithm, shape.inner_algorithm)
     with reading("CRL"):
@@ -59,7 +63,9 @@ def check_crl(data: bytes) -> CheckedCRL:
         issuer_text = crl.issuer.rfc4514_string()
         this_update, next_update = crl.last_update_utc, crl.next_update_utc
         extensions = list(crl.extensions)
+        revoked = []
         for entry in crl:
+            revoked.append(entry.serial_number)
             for extension in entry.extensions:
                 # A reason changes nothing; certificateIssuer would make the list one of another CA.
                 if extension.oid != CRLEntryExtensionOID.CRL_REASON or extension.critical:
@@ -92,6 +98,7 @@ def check_crl(data: bytes) -> CheckedCRL:
         number=number.crl_number,
         this_update=this_update,
         next_update=next_update,
+        revoked=frozenset(revoked),
         printable=f"CRL {number.crl_number} of {issuer_text}",
     )
 
@@ -111,6 +118,7 @@ class CRLStore:
     def __init__(self) -> None:
         self._crls: dict[tuple[bytes, bytes], CheckedCRL] = {}
         self._generation = 0
+        self._lock = threading.Lock()
 
     @property
     def generation(self) -> int:
@@ -121,15 +129,23 @@ class CRLStore:
         """The newest CRL of this issuer, whether still current or not; None if there is none."""
         return self._crls.get((issuer.subject, issuer.key_digest))
 
-    def add(self, data: bytes, issuers: Iterable[CheckedCertificate]) -> CheckedCRL:
+    def listed(self, crls: Container[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
+        """Those held whose issuer, as (name in DER, key identifier), is in ``crls``; DER."""
+        held = list(self._crls.values())
+        return tuple(crl.der for crl in held if (crl.issuer, crl.authority_key_identifier) in crls)
+
+    def holds(self, data: bytes) -> bool:
+        """Whether exactly this CRL is held."""
+        return any(crl.der == data for crl in list(self._crls.values()))
+
+    def add(self, new: CheckedCRL, issuers: Iterable[CheckedCertificate]) -> CheckedCRL:
         """Take in a CRL that one of ``issuers`` has signed; returns the newest CRL of that issuer.
 
         An older CRL than the one held changes nothing, so an attacker who replays it gains nothing.
         CertificateError: "missingCertificate" if none of ``issuers`` is the CRL's issuer by name and
-        key identifier; "invalidCertificate" if the profile is broken, no such issuer's key verifies
-        it, or it has the number of the one held but other contents (RFC 5280 section 5.2.3).
+        key identifier; "invalidCertificate" if no such issuer's key verifies it, or it has the number
+        of the one held but other contents (RFC 5280 section 5.2.3).
         """
-        new = check_crl(data)
         named = [
             issuer
             for issuer in issuers
@@ -147,20 +163,21 @@ class CRLStore:
                 "invalidCertificate", "signature of a CRL", "RFC 5280 section 6.3.3", subject=new.printable
             )
         place = (signer.subject, signer.key_digest)
-        held = self._crls.get(place)
-        if held is not None and new.number <= held.number:
-            if new.number == held.number and new.der != held.der:
-                raise CertificateError(
-                    "invalidCertificate",
-                    "two different CRLs with one number",
-                    "RFC 5280 section 5.2.3",
-                    subject=new.printable,
-                )
-            return held
-        if held is None and len(self._crls) >= _MAX_ISSUERS:
-            raise CertificateError("invalidCertificate", "too many issuers of CRLs", "pki/revocation.py")
-        self._crls[place] = new
-        self._generation += 1
+        with self._lock:  # two at a time must not leave the older one
+            held = self._crls.get(place)
+            if held is not None and new.number <= held.number:
+                if new.number == held.number and new.der != held.der:
+                    raise CertificateError(
+                        "invalidCertificate",
+                        "two different CRLs with one number",
+                        "RFC 5280 section 5.2.3",
+                        subject=new.printable,
+                    )
+                return held
+            if held is None and len(self._crls) >= MAX_ISSUERS:
+                raise CertificateError("invalidCertificate", "too many issuers of CRLs", "pki/revocation.py")
+            self._crls[place] = new
+            self._generation += 1
         return new
 
 

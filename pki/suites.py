@@ -16,9 +16,10 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, padding, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -57,6 +58,7 @@ ExchangePublicKey: TypeAlias = (
 PrivateKey: TypeAlias = SignaturePrivateKey | ExchangePrivateKey
 PublicKey: TypeAlias = SignaturePublicKey | ExchangePublicKey
 
+_PSS = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
 _RSA_BITS = range(3072, 4097)
 # Above 4096 bits a stranger's certificate would buy our time; below 3072 it is under 128-bit strength.
 
@@ -111,6 +113,30 @@ class KeySuite:
         """Sign a CRL with the suite's algorithm.  UnknownSuiteError if the key is of another suite."""
         self._require(private_key)
         return builder.sign(private_key, self._hash, rsa_padding=self._rsa_padding)
+
+    def sign(self, data: bytes, private_key: SignaturePrivateKey) -> bytes:
+        """A signature over ``data`` with the suite's algorithm.  UnknownSuiteError if the key is of another suite."""
+        self._require(private_key)
+        if isinstance(private_key, rsa.RSAPrivateKey):
+            return private_key.sign(data, _PSS, hashes.SHA256())
+        if isinstance(private_key, ec.EllipticCurvePrivateKey):
+            return private_key.sign(data, ec.ECDSA(hashes.SHA256()))
+        return private_key.sign(data)
+
+    def verifies(self, data: bytes, signature: bytes, public_key: object) -> bool:
+        """Whether ``public_key`` is of the suite and ``signature`` over ``data``, in the suite's algorithm, is its."""
+        if not self.accepts_signature_key(public_key):
+            return False
+        try:
+            if isinstance(public_key, rsa.RSAPublicKey):
+                public_key.verify(signature, data, _PSS, hashes.SHA256())
+            elif isinstance(public_key, ec.EllipticCurvePublicKey):
+                public_key.verify(signature, data, ec.ECDSA(hashes.SHA256()))
+            else:
+                cast(ed25519.Ed25519PublicKey | mldsa.MLDSA65PublicKey, public_key).verify(signature, data)
+        except InvalidSignature:
+            return False
+        return True
 
     def _require(self, private_key: SignaturePrivateKey) -> None:
         if not self.accepts_signature_key(private_key.public_key()):
@@ -167,7 +193,7 @@ _ALL = (
         _is_signature_key=_rsa3072,
         _is_exchange_key=_rsa3072,
         _hash=hashes.SHA256(),
-        _rsa_padding=padding.PSS(padding.MGF1(hashes.SHA256()), 32),
+        _rsa_padding=_PSS,
     ),
     KeySuite(
         name="ed25519",

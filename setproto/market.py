@@ -229,10 +229,13 @@ class Market:
                 waiting.append(Delivery(to, back))
 
     def renew_crls(self) -> None:
-        """Give everybody new CRLs, as one would from time to time."""
-        for crl in self.tree.crls(self.clock()):
-            for party in self.parties.values():
+        """Give everybody new CRLs and the brand's list of them, as one would from time to time."""
+        crls = self.tree.crls(self.clock())
+        bci = self.tree.bci(crls, self.clock())
+        for party in self.parties.values():
+            for crl in crls:
                 party.validator.add_crl(crl)
+            party.validator.add_bci(bci)
 
     def order(
         self,

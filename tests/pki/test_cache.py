@@ -21,6 +21,15 @@ def validate(validator: PathValidator, credential: Credential, at: datetime) -> 
     return validator.validate(credential.signature_certificate, kind=K.CARDHOLDER_SIGNATURE, brand="Marque", at=at)
 
 
+def without_bci(tree: BrandTree, at: datetime) -> PathValidator:
+    """One for which nothing ends when the CRLs do."""
+    validator = PathValidator([tree.root_certificate], suite="p256", require_bci=False)
+    validator.add_intermediates(tree.ca_certificates)
+    for crl in tree.crls(at):
+        validator.add_crl(crl)
+    return validator
+
+
 def test_a_hit_gives_the_same_value(validator: PathValidator, cardholder: Credential, at: datetime) -> None:
     first = validate(validator, cardholder, at)
     assert validate(validator, cardholder, at + SECOND) is first
@@ -61,7 +70,7 @@ def test_never_past_the_end_of_a_ca_or_of_an_exchange_certificate(
     short = Draft.of(exchange)
     short.not_after = pca.not_after = end
     for leaf, ca in ((short.signed(tree.pca), tree.pca.chain[0]), (exchange, pca.signed(tree.brand_ca))):
-        validator = PathValidator([tree.root_certificate], suite="p256")
+        validator = PathValidator([tree.root_certificate], suite="p256", require_bci=False)
         validator.add_intermediates([ca, tree.brand_ca.chain[0]])
         for authority in (tree.root, tree.brand_ca, tree.pca):
             validator.add_crl(authority.crl(tree.now, tree.now + CRL_LIFE).public_bytes(Encoding.DER))
@@ -80,7 +89,8 @@ def test_never_past_the_private_key_usage_period(tree: BrandTree, cardholder: Cr
 
 
 @pytest.mark.prop("PX-12")
-def test_never_past_the_end_of_a_crl(tree: BrandTree, validator: PathValidator, cardholder: Credential) -> None:
+def test_never_past_the_end_of_a_crl(tree: BrandTree, cardholder: Credential) -> None:
+    validator = without_bci(tree, tree.now)
     validate(validator, cardholder, tree.now + CRL_LIFE - SECOND)
     with pytest.raises(CertificateError, match="CRL expired"):
         validate(validator, cardholder, tree.now + CRL_LIFE + SECOND)
@@ -88,7 +98,7 @@ def test_never_past_the_end_of_a_crl(tree: BrandTree, validator: PathValidator, 
 
 @pytest.mark.prop("PX-12")
 def test_never_before_a_crl_begins(tree: BrandTree, cardholder: Credential, at: datetime) -> None:
-    validator = tree.validator(at)
+    validator = without_bci(tree, at)
     validate(validator, cardholder, at)
     with pytest.raises(CertificateError, match="CRL not yet valid"):
         validate(validator, cardholder, at - SECOND)
@@ -134,8 +144,12 @@ def test_failures_are_not_remembered(tree: BrandTree, cardholder: Credential, at
     validator.add_intermediates(tree.ca_certificates)
     with pytest.raises(CertificateError, match="CRL missing"):
         validate(validator, cardholder, at)
-    for crl in tree.crls(tree.now):
+    crls = tree.crls(tree.now)
+    for crl in crls:
         validator.add_crl(crl)
+    with pytest.raises(CertificateError, match="no current BrandCRLIdentifier"):
+        validate(validator, cardholder, at)
+    validator.add_bci(tree.bci(crls, tree.now))
     validate(validator, cardholder, at)
 
 
@@ -150,3 +164,15 @@ def test_the_cache_is_bounded(
     assert len(validator._cache) == 3
     assert validate(validator, holders[0], at) is first[0]
     assert validate(validator, holders[1], at) is not first[1]
+
+
+@pytest.mark.prop("PX-12")
+def test_the_ends_of_a_crl_are_in_force(tree: BrandTree, cardholder: Credential, at: datetime) -> None:
+    """As OpenSSL has it: both ends belong to the period, and a fraction of a second does not count."""
+    validator = without_bci(tree, at)
+    microsecond = timedelta(microseconds=1)
+    for moment in (at, at + CRL_LIFE, at + CRL_LIFE + microsecond):
+        validate(validator, cardholder, moment)
+    for moment in (at - microsecond, at + CRL_LIFE + SECOND):
+        with pytest.raises(CertificateError, match=r"CRL (not yet valid|expired)"):
+            validate(validator, cardholder, moment)

@@ -1,4 +1,4 @@
-"""Damaged certificates and CRLs: whatever is in them, what comes out is ours or a CertificateError."""
+"""Damaged certificates, CRLs and BCIs: whatever is in them, what comes out is ours or a CertificateError."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pki import BrandTree, CertificateError, CertificateKind, check_certificate, check_crl
+from pki import BrandTree, CertificateError, CertificateKind, check_bci, check_certificate, check_crl
 from pki.hierarchy import CRL_LIFE
 from tests.pki.conftest import NOW
 from tests.pki.forging import forged_crl
@@ -51,6 +51,19 @@ def test_damaged_certificates(certificates: list[bytes], data: st.DataObject) ->
 def test_damaged_crls(crl: bytes, data: st.DataObject) -> None:
     with suppress(CertificateError):
         check_crl(damaged(crl, data))
+
+
+@pytest.fixture(scope="session")
+def bci(suite_trees: Callable[[str], BrandTree]) -> bytes:
+    tree = suite_trees("p256")
+    return tree.bci(tree.crls(NOW), NOW)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_damaged_bcis(bci: bytes, data: st.DataObject) -> None:
+    with suppress(CertificateError):
+        check_bci(damaged(bci, data))
 
 
 @pytest.mark.prop("PX-12")

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import crypto
 
-import pki.path
+import pki.engine
 from pki import BrandTree, CertificateError, CertificateKind, Credential, build_brand_tree
 from pki.hierarchy import CRL_LIFE
 from tests.pki.forging import Draft, forged_crl, serial_of
@@ -78,18 +78,14 @@ def test_stock_openssl_sees_our_revocations(tmp_path: Path, at: datetime) -> Non
     assert "certificate revoked" in output
 
 
-# --- what the engine enforces by itself, with the flags that path.py sets ---
+# --- what the engine enforces by itself, with the flags that engine.py sets ---
 
 
-def engine(
-    tree: BrandTree, leaf: bytes, at: datetime, *, crls: list[bytes] | None = None, cas: list[bytes] | None = None
-) -> None:
+def engine(tree: BrandTree, leaf: bytes, at: datetime, *, cas: list[bytes] | None = None) -> None:
     store = crypto.X509Store()
     store.set_time(at)
-    store.set_flags(pki.path._FLAGS)
+    store.set_flags(pki.engine._FLAGS)
     store.add_cert(crypto.X509.from_cryptography(tree.root_certificate))
-    for crl in tree.crls(tree.now) if crls is None else crls:
-        store.add_crl(x509.load_der_x509_crl(crl))
     parsed = [x509.load_der_x509_certificate(der) for der in (leaf, *(tree.ca_certificates if cas is None else cas))]
     first, *rest = [crypto.X509.from_cryptography(certificate) for certificate in parsed]
     crypto.X509StoreContext(store, first, rest).verify_certificate()
@@ -99,30 +95,16 @@ def test_the_engine_accepts_a_good_chain(tree: BrandTree, cardholder: Credential
     engine(tree, cardholder.signature_certificate, at)
 
 
-@pytest.mark.parametrize("missing", [0, 1, 2])
-def test_the_engine_wants_every_crl(tree: BrandTree, cardholder: Credential, at: datetime, missing: int) -> None:
-    crls = tree.crls(tree.now)
-    del crls[missing]
-    with pytest.raises(crypto.X509StoreContextError, match="unable to get certificate CRL"):
-        engine(tree, cardholder.signature_certificate, at, crls=crls)
-
-
 def test_the_engine_checks_dates_and_signatures(tree: BrandTree, cardholder: Credential, at: datetime) -> None:
     leaf = cardholder.signature_certificate
     later = tree.now + 800 * DAY
     with pytest.raises(crypto.X509StoreContextError, match="certificate has expired"):
-        engine(tree, leaf, later, crls=tree.crls(later - DAY))
-    with pytest.raises(crypto.X509StoreContextError, match="CRL has expired"):
-        engine(tree, leaf, tree.now + CRL_LIFE + DAY)
+        engine(tree, leaf, later)
     with pytest.raises(crypto.X509StoreContextError, match="not yet valid"):
         engine(tree, leaf, tree.now - DAY)
     forged = Draft.of(leaf).signed_with(tree.suite, tree.suite.generate_signature_key())
     with pytest.raises(crypto.X509StoreContextError, match="signature failure"):
         engine(tree, forged, at)
-    crls = tree.crls(tree.now)
-    crls[2] = forged_crl(tree.cca, tree.now, tree.now + CRL_LIFE, signer=tree.mca)
-    with pytest.raises(crypto.X509StoreContextError, match="CRL signature failure"):
-        engine(tree, leaf, at, crls=crls)
 
 
 def test_the_engine_checks_ca_bits_and_path_length(tree: BrandTree, cardholder: Credential, at: datetime) -> None:
@@ -145,18 +127,16 @@ def test_what_the_engine_is_told_to_ignore_we_refuse(tree: BrandTree, cardholder
     with pytest.raises(CertificateError, match="critical"):
         tree.validator(tree.now).validate(leaf, kind=K.CARDHOLDER_SIGNATURE, brand="Marque", at=at)
     # A CRL that leaves out what an unknown critical extension says it leaves out.
-    crls = tree.crls(tree.now)
-    crls[2] = forged_crl(tree.cca, tree.now, tree.now + CRL_LIFE, extra=(unknown, True))
-    engine(tree, cardholder.signature_certificate, at, crls=crls)
+    partial = forged_crl(tree.cca, tree.now, tree.now + CRL_LIFE, extra=(unknown, True))
     with pytest.raises(CertificateError, match="no others"):
-        tree.validator(tree.now).add_crl(crls[2])
+        tree.validator(tree.now).add_crl(partial)
 
 
 def test_the_private_critical_extensions_need_the_flag(tree: BrandTree, cardholder: Credential, at: datetime) -> None:
     """Without it OpenSSL refuses every SET certificate: if that ever changes, the flag can go."""
     store = crypto.X509Store()
     store.set_time(at)
-    store.set_flags(pki.path._FLAGS & ~crypto.X509StoreFlags.IGNORE_CRITICAL)
+    store.set_flags(pki.engine._FLAGS & ~crypto.X509StoreFlags.IGNORE_CRITICAL)
     store.add_cert(crypto.X509.from_cryptography(tree.root_certificate))
     cas = [crypto.X509.from_cryptography(x509.load_der_x509_certificate(der)) for der in tree.ca_certificates]
     leaf = crypto.X509.from_cryptography(x509.load_der_x509_certificate(cardholder.signature_certificate))

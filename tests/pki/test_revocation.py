@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki import BrandTree, CertificateError, CRLStore, PathValidator, check_certificate, check_crl
+from pki.signed import MAX_CRL
 from tests.pki.forging import forged_crl
 
 DAY = timedelta(days=1)
@@ -17,7 +18,9 @@ MONTH = 30 * DAY
 
 def checked(tree: BrandTree) -> CRLStore:
     store = CRLStore()
-    store.add(forged_crl(tree.cca, tree.now, tree.now + MONTH, number=10), [check_certificate(tree.cca.chain[0])])
+    store.add(
+        check_crl(forged_crl(tree.cca, tree.now, tree.now + MONTH, number=10)), [check_certificate(tree.cca.chain[0])]
+    )
     return store
 
 
@@ -31,10 +34,10 @@ def test_the_newest_crl_wins_and_an_older_one_changes_nothing(tree: BrandTree) -
     store = checked(tree)
     generation = store.generation
     for old in (3, 9):
-        held = store.add(forged_crl(tree.cca, tree.now, tree.now + 2 * MONTH, number=old), [issuer])
+        held = store.add(check_crl(forged_crl(tree.cca, tree.now, tree.now + 2 * MONTH, number=old)), [issuer])
         assert held.number == 10
     assert store.generation == generation
-    assert store.add(forged_crl(tree.cca, tree.now, tree.now + MONTH, number=11), [issuer]).number == 11
+    assert store.add(check_crl(forged_crl(tree.cca, tree.now, tree.now + MONTH, number=11)), [issuer]).number == 11
     assert store.generation > generation
     newest = store.newest(issuer)
     assert newest is not None
@@ -47,7 +50,7 @@ def test_the_same_crl_again_changes_nothing(tree: BrandTree) -> None:
     generation = store.generation
     newest = store.newest(issuer)
     assert newest is not None
-    assert store.add(newest.der, [issuer]) is newest
+    assert store.add(check_crl(newest.der), [issuer]) is newest
     assert store.generation == generation
 
 
@@ -55,7 +58,7 @@ def test_two_crls_with_one_number_are_refused(tree: BrandTree) -> None:
     store = checked(tree)
     other = forged_crl(tree.cca, tree.now, tree.now + MONTH, number=10, entries=(plain(5, tree.now),))
     with pytest.raises(CertificateError, match="one number") as refusal:
-        store.add(other, [check_certificate(tree.cca.chain[0])])
+        store.add(check_crl(other), [check_certificate(tree.cca.chain[0])])
     assert refusal.value.code == "invalidCertificate"
 
 
@@ -96,7 +99,7 @@ def test_an_end_entity_publishes_no_crl(tree: BrandTree) -> None:
     builder = builder.add_extension(x509.AuthorityKeyIdentifier(certificate.subject_key_identifier, None, None), False)
     crl = tree.suite.sign_crl(builder, holder.signature_key).public_bytes(Encoding.DER)
     with pytest.raises(CertificateError, match="no certificate of the CRL's issuer"):
-        store.add(crl, [certificate])
+        store.add(check_crl(crl), [certificate])
 
 
 @pytest.mark.parametrize(
@@ -146,7 +149,7 @@ def test_the_authority_key_identifier_is_needed(tree: BrandTree) -> None:
 
 
 def test_junk_and_absurd_sizes_are_refused(tree: BrandTree) -> None:
-    for junk in (b"", b"\x30\x00", bytes((1 << 20) + 1), tree.cca.chain[0]):
+    for junk in (b"", b"\x30\x00", bytes(MAX_CRL + 1), tree.cca.chain[0]):
         with pytest.raises(CertificateError):
             check_crl(junk)
 

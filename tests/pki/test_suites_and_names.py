@@ -70,6 +70,20 @@ def test_a_suite_signs_with_its_own_keys_only(tree: BrandTree) -> None:
         other.sign_certificate(Draft.of(tree.cca.certificate).built(), key_of(tree.cca))
 
 
+def test_a_suite_verifies_what_its_own_keys_sign(suite_tree: BrandTree) -> None:
+    suite, key = suite_tree.suite, key_of(suite_tree.cca)
+    signature = suite.sign(b"signed", key)
+    assert suite.verifies(b"signed", signature, key.public_key())
+    assert not suite.verifies(b"Signed", signature, key.public_key())
+    assert not suite.verifies(b"signed", signature[:-1], key.public_key())
+    assert not suite.verifies(b"signed", signature, key_of(suite_tree.mca).public_key())
+    for other in SUITES.values():
+        if other is not suite:
+            assert not other.verifies(b"signed", signature, key.public_key())
+            with pytest.raises(UnknownSuiteError):
+                other.sign(b"signed", key)
+
+
 def test_key_identifier_is_rfc_7093_method_1(tree: BrandTree) -> None:
     key = key_of(tree.cca).public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
@@ -81,7 +95,10 @@ def test_key_identifier_is_rfc_7093_method_1(tree: BrandTree) -> None:
 text = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=40)
 
 
-@given(st.from_regex("[A-Z]{2}", fullmatch=True), text, st.lists(text, max_size=2), st.none() | text)
+common_names = st.none() | text.filter(lambda value: len(value.encode()) <= 64)
+
+
+@given(st.from_regex("[A-Z]{2}", fullmatch=True), text, st.lists(text, max_size=2), common_names)
 def test_names_come_back_as_they_went(country: str, brand: str, units: list[str], common: str | None) -> None:
     name = PartyName(country, brand, tuple(units), common)
     assert parse_name(name.to_x509()) == name

@@ -41,6 +41,7 @@ class Setup:
     root: bytes
     authorities: tuple[bytes, ...]
     crls: tuple[bytes, ...]
+    bci: bytes
     cert_pe: bytes
     held: tuple[bytes, ...]
 
@@ -52,6 +53,7 @@ def merchant(setup: Setup) -> Merchant:
         validator.add_certificate(certificate)
     for crl in setup.crls:
         validator.add_crl(crl)
+    validator.add_bci(setup.bci)
     issued = Credential(
         signature_key=load_der_private_key(setup.signature_key, None),  # type: ignore[arg-type]
         signature_certificate=setup.signature_certificate,

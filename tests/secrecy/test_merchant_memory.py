@@ -38,6 +38,7 @@ class Shop:
         der = (Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         assert issued.signature_key is not None
         assert issued.exchange_key is not None
+        crls = tree.crls(NOW)
         setup = Setup(
             suite="p256",
             brand=BRAND,
@@ -50,7 +51,8 @@ class Shop:
             chain=issued.chain,
             root=tree.root_certificate.public_bytes(Encoding.DER),
             authorities=tuple(tree.ca_certificates),
-            crls=tuple(tree.crls(NOW)),
+            crls=tuple(crls),
+            bci=tree.bci(crls, NOW),
             cert_pe=self.market.gateway.exchange_key().certificate,
             held=self.market.gateway.credentials.chain,
         )

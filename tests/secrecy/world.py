@@ -312,9 +312,12 @@ class World:
                 self.start(name, merchant, list(SCRIPTS.values())[(3 * number + index) % len(SCRIPTS)])
         self._settle()
         self.clock.advance(timedelta(days=28))
-        for crl in self.tree.crls(self.clock()):
-            for endpoint in self.endpoints.values():
+        crls = self.tree.crls(self.clock())
+        bci = self.tree.bci(crls, self.clock())
+        for endpoint in self.endpoints.values():
+            for crl in crls:
                 endpoint.validator.add_crl(crl)
+            endpoint.validator.add_bci(bci)
         self.steps |= self.later
         for name in self.merchants:
             shop = self._shop(name)

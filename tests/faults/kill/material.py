@@ -54,7 +54,9 @@ def write(folder: Path) -> PaymentCard:
         _write_party(folder, role, credential)
     (folder / "root.der").write_bytes(tree.root_certificate.public_bytes(Encoding.DER))
     _write_all(folder, "ca", tree.ca_certificates)
-    _write_all(folder, "crl", tree.crls(NOW))
+    crls = tree.crls(NOW)
+    _write_all(folder, "crl", crls)
+    (folder / "bci.der").write_bytes(tree.bci(crls, NOW))
     config = {"card_secret": card_secret.hex(), "nonce": nonce.hex(), "token_key": os.urandom(32).hex()}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return card
@@ -138,6 +140,7 @@ class Material:
             validator.add_certificate(der)
         for der in self._all("crl"):
             validator.add_crl(der)
+        validator.add_bci((self.folder / "bci.der").read_bytes())
         return validator
 
     def _all(self, name: str) -> tuple[bytes, ...]:
