@@ -43,7 +43,7 @@ def test_wheel(tmp_path: Path) -> None:
     in_tree = {
         path.relative_to(ROOT).as_posix() for package in ("pki", "setproto") for path in (ROOT / package).rglob("*.py")
     }
-    assert in_tree | {"pki/py.typed", "setproto/py.typed"} <= names
+    assert in_tree | {"pki/py.typed", "setproto/py.typed", "setproto/ca/hierarchy.toml"} <= names
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"pki", "setproto"}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 

@@ -1,7 +1,7 @@
 """The ``setproto`` command: thin; what it shows is computed elsewhere.
 
-Exit status: 0 if all is well, 1 if a demonstration or a scenario found something wrong, 2 for a request or a file that
-makes no sense.
+Exit status: 0 if all is well, 1 if a demonstration or a scenario found something wrong or a certificate is refused, 2
+for a request or a file that makes no sense.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from setproto import __version__
+from setproto.cli.ca import ca
 from setproto.cli.demo import demo
 from setproto.cli.inspect import inspect
 from setproto.cli.scenario import scenario
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(inspect)
 app.command()(scenario)
+app.add_typer(ca, name="ca")
 
 
 def _version(wanted: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +28,9 @@ class Transaction(Protocol):
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
         """Set or replace the value."""
+
+    def items(self, table: str) -> Iterator[tuple[bytes, bytes]]:
+        """Every key with its value, ascending by key.  What is put meanwhile may be among them or not."""
 
 
 class Store(Protocol):

@@ -21,6 +21,10 @@ class _Overlay:
     def put(self, table: str, key: bytes, value: bytes) -> None:
         self.changes[table, key] = value
 
+    def items(self, table: str) -> Iterator[tuple[bytes, bytes]]:
+        now = {**self._committed, **self.changes}
+        yield from sorted((key, value) for (name, key), value in now.items() if name == table)
+
 
 class MemoryStore:
     """Implements ``setproto.roles.ports.Store``.  One transaction at a time."""

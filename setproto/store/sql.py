@@ -48,6 +48,8 @@ _ENTRIES: Final = Table(
 )
 _PATIENCE: Final = 30
 """Seconds to wait for a lock that others hold."""
+_PAGE: Final = 256
+"""Entries that are read at a time when all of a table are wanted."""
 _SCHEMA: Final = Table("setproto_schema", _METADATA, Column("version", Integer, nullable=False))
 
 MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (lambda connection: _METADATA.create_all(connection),)
@@ -74,6 +76,15 @@ class _Transaction:
         if changed.rowcount == 0:
             row = {"space": self._space, "name": table, "key": key, "value": value}
             self._connection.execute(insert(_ENTRIES).values(row))
+
+    def items(self, table: str) -> Iterator[tuple[bytes, bytes]]:
+        # By pages, so that a long table need not fit into memory, and no cursor stays open while others are written.
+        ours = (_ENTRIES.c.space == self._space, _ENTRIES.c.name == table)
+        page = select(_ENTRIES.c.key, _ENTRIES.c.value).where(*ours).order_by(_ENTRIES.c.key).limit(_PAGE)
+        rows = self._connection.execute(page).all()
+        while rows:
+            yield from ((bytes(row.key), bytes(row.value)) for row in rows)
+            rows = self._connection.execute(page.where(_ENTRIES.c.key > rows[-1].key)).all()
 
     def _is(self, table: str, key: bytes) -> tuple[Any, ...]:
         return (_ENTRIES.c.space == self._space, _ENTRIES.c.name == table, _ENTRIES.c.key == key)

@@ -110,6 +110,31 @@ def test_a_transaction_reads_what_it_put(open_store: Opener) -> None:
         assert transaction.get("orders", b"other") == b""
 
 
+def test_items_are_all_of_one_table_in_the_order_of_their_keys(open_store: Opener) -> None:
+    store = open_store()
+    keys = [b"", b"\x00", b"\x00\x00", b"\x01", b"A", b"a", b"ab", b"b", b"\x7f", b"\x80", b"\xff", b"\xff\x00"]
+    for key in reversed(keys):
+        write(store, "orders", key, b"of " + key)
+    write(store, "ordersa", b"key", b"of another table")
+    with store.transaction() as transaction:
+        assert list(transaction.items("orders")) == [(key, b"of " + key) for key in keys]
+        assert list(transaction.items("nothing")) == []
+        assert all(type(key) is bytes and type(value) is bytes for key, value in transaction.items("orders"))
+
+
+def test_items_of_a_long_table_and_of_this_transaction(open_store: Opener) -> None:
+    store, numbers = open_store(), range(600)  # more than is read at a time
+    with store.transaction() as transaction:
+        for number in numbers:
+            transaction.put("orders", encode(number), b"old")
+    with store.transaction() as transaction:
+        transaction.put("orders", encode(300), b"new")
+        for key, _ in transaction.items("orders"):  # and writing does not disturb the reading
+            transaction.put("orders", key, key)
+        transaction.put("orders", encode(600), encode(600))
+        assert list(transaction.items("orders")) == [(encode(number), encode(number)) for number in range(601)]
+
+
 # --- all or nothing -----------------------------------------------------------------------------
 
 
