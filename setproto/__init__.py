@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from setproto.market import Market
     from setproto.messages.codes import AuthCode, CapCode, CompletionCode
     from setproto.roles.cardholder import Cardholder, Order, PaymentCard
-    from setproto.roles.endpoint import Credentials
+    from setproto.roles.credentials import Credentials
     from setproto.roles.gateway import Gateway
     from setproto.roles.merchant import Merchant
     from setproto.store import MemoryStore

@@ -27,7 +27,8 @@ from setproto.crypto.suites import suite
 from setproto.messages.codes import AuthCode, CompletionCode
 from setproto.messages.common import InstallRecurData, PartyID, Role
 from setproto.roles.cardholder import Cardholder, Order, PaymentCard
-from setproto.roles.endpoint import Credentials, Endpoint
+from setproto.roles.credentials import Credentials
+from setproto.roles.endpoint import Endpoint
 from setproto.roles.gateway import Gateway
 from setproto.roles.merchant import Merchant
 from setproto.roles.ports import Event, EventKind, Outgoing, RandomBytes
@@ -37,6 +38,10 @@ BRAND = "Marque"
 TEST_CARD = "4111111111111111"
 """The number that payment processors publish for tests; no bank issues it."""
 ACQUIRER_BIN = "411111"
+
+
+TRADERS = (Role.cardholder, Role.merchant, Role.gateway)
+"""Who takes part in a purchase."""
 
 
 @dataclass
@@ -149,7 +154,7 @@ class Market:
     ) -> Market:
         """The same in a hierarchy that exists."""
         suite_name = tree.suite.name
-        stores = {role: MemoryStore() for role in Role}
+        stores = {role: MemoryStore() for role in TRADERS}
         card_secret = CardSecret(random(32))
         pan_secret = PANSecret.derive(card_secret, random(32), tree.brand)
         paid_with = PaymentCard(Card(tree.brand, PAN(pan), CardExpiry(expiry)), card_secret, pan_secret)

@@ -44,7 +44,7 @@ from setproto.errors import ErrorCode, SetError, UsageError
 from setproto.market import Market
 from setproto.messages import codes
 from setproto.messages.common import InstallRecurData, Recurring, Role
-from setproto.messages.registry import MESSAGES
+from setproto.messages.registry import TRADE
 from setproto.roles.gateway import records as gateway_records
 from setproto.roles.operations import live_sum
 from setproto.roles.ports import EventKind, Outgoing
@@ -258,7 +258,7 @@ FIELDS: Final[dict[str, Callable[[Any], object]]] = {
     "until": _date,
     "batch": _number(1_000_000_000),
     "code": _one_of("code", (code.name for of_list in _LISTS for code in of_list)),
-    "message": _one_of("message", (message.name for message in MESSAGES.values())),
+    "message": _one_of("message", (message.name for message in TRADE)),
     "operation": _one_of("operation", (operation.name for operation in codes.BatchOperation)),
 }
 """Field, wherever it stands → ValueError, TypeError or AttributeError for a value that makes no sense."""

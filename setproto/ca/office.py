@@ -35,7 +35,7 @@ from pki import (
     create_root,
 )
 from pki.der import encode
-from pki.extensions import PrivateExtension
+from pki.extensions import AES256_GCM, PrivateExtension, Tunneling
 from pki.interchange import to_der
 from pki.names import brand_of
 from pki.profiles import CA_KINDS
@@ -428,7 +428,10 @@ class Office:
         private_key = suite.generate_exchange_key() if exchange else suite.generate_signature_key()
         subject = x509.load_der_x509_certificate(record.certificates[0]).subject
         issuer = self.superior_of(record.brand, record.role).name
-        certificate = self._certify(issuer, kind, subject, private_key.public_key())
+        # A cardholder has no key-exchange key: its CA says with which cipher it answers all the same (6.5).
+        cardholders = kind is CertificateKind.CARDHOLDER_CA_EXCHANGE
+        tunneling = (Tunneling(tunneling=True, algorithms=(AES256_GCM,)),) if cardholders else ()
+        certificate = self._certify(issuer, kind, subject, private_key.public_key(), tunneling)
         return Pair(certificate=certificate, private_key=self._open().seal(private_key))
 
     def _certify(

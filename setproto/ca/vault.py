@@ -25,7 +25,7 @@ from setproto.crypto.digests import DIGEST_SIZE, derive_key, equal
 from setproto.errors import UsageError
 from setproto.roles.ports import RandomBytes, Transaction
 
-__all__ = ["MIN_PASSPHRASE", "SCRYPT_N", "Vault", "WrongPassphrase", "acceptable"]
+__all__ = ["MIN_PASSPHRASE", "SCRYPT_N", "Vault", "WrongPassphrase", "acceptable", "stretch"]
 
 MIN_PASSPHRASE: Final = 15
 """Characters."""
@@ -73,7 +73,7 @@ class Vault:
     ) -> Vault:
         """A new one, whose salt is kept in the database.  UsageError if the passphrase is too short."""
         salt = random(DIGEST_SIZE)
-        secret = _stretch(acceptable(passphrase), salt, n)
+        secret = stretch(acceptable(passphrase), salt, n)
         lock = _Lock(salt=salt, n=n, check=derive_key("CAPassphraseCheck", secret))
         transaction.put(_TABLE, _KEY, encode(lock))
         return cls(secret, suite)
@@ -88,7 +88,7 @@ class Vault:
         # The file may have been changed by somebody who wants our memory.
         if not 2 <= lock.n <= SCRYPT_N or lock.n & (lock.n - 1):
             raise UsageError("the record of the keys is damaged")
-        secret = _stretch(passphrase, lock.salt, lock.n)
+        secret = stretch(passphrase, lock.salt, lock.n)
         if not equal(derive_key("CAPassphraseCheck", secret), lock.check):
             raise WrongPassphrase("the passphrase is wrong")
         return cls(secret, suite)
@@ -96,6 +96,10 @@ class Vault:
     def seal(self, key: PrivateKey) -> bytes:
         """The key as encrypted PKCS#8 in PEM."""
         return dump_private_key(key, self._secret)
+
+    def derived(self, label: str) -> bytes:
+        """32 octets for another secret purpose of the hierarchy, the same for the same label."""
+        return derive_key(label, self._secret)
 
     def signature_key(self, pem: bytes) -> SignaturePrivateKey:
         """A signature key that was sealed.  UsageError if it does not open: then the database is damaged."""
@@ -118,7 +122,8 @@ def _sound() -> Iterator[None]:
         raise UsageError(f"a private key in the database is damaged: {failure.rule}") from None
 
 
-def _stretch(passphrase: str, salt: bytes, n: int) -> bytes:
+def stretch(passphrase: str, salt: bytes, n: int) -> bytes:
+    """32 octets of a passphrase by scrypt (RFC 7914) at the cost ``n``."""
     # Twice what scrypt needs itself (128 * n * r octets).
     memory = 2 * 128 * n * _SCRYPT_R
     return hashlib.scrypt(passphrase.encode(), salt=salt, n=n, r=_SCRYPT_R, p=1, maxmem=memory, dklen=DIGEST_SIZE)

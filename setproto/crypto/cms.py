@@ -9,12 +9,34 @@ What comes back has another type than what went in (:class:`Verified`, :class:`O
 asks for verified content cannot be given anything else.
 """
 
-from setproto.crypto.sealed import Opened, Recipient, RecipientKey, SecretKey, seal, unseal
-from setproto.crypto.signed import ID_DATA, ID_SIGNED_DATA, Signer, TrustedCertificate, Verified, verify
+from setproto.crypto.sealed import (
+    BareRecipient,
+    BareRecipientKey,
+    Opened,
+    Recipient,
+    RecipientKey,
+    SecretKey,
+    seal,
+    unseal,
+)
+from setproto.crypto.signed import (
+    ID_DATA,
+    ID_SIGNED_DATA,
+    NOTHING,
+    Enclosed,
+    Signer,
+    TrustedCertificate,
+    Verified,
+    verify,
+)
 
 __all__ = [
     "ID_DATA",
     "ID_SIGNED_DATA",
+    "NOTHING",
+    "BareRecipient",
+    "BareRecipientKey",
+    "Enclosed",
     "Opened",
     "Recipient",
     "RecipientKey",

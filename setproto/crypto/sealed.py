@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
 from pki import key_suite, subject_key_identifier
 from pki.der import TLV, Explicit, Implicit, SetOf, Size, as_received, decode, sequence, tlv
 from pki.der import DecodingFailure as NotDER
+from pki.suites import key_identifier
 from setproto.crypto.recipients import KEY_MANAGEMENT, KEY_SIZE, KeyManagement, NotForThisKey, SharedKey
 from setproto.crypto.signed import ID_DATA, TrustedCertificate, oid_tlv, readable
 from setproto.errors import DecryptionFailure
@@ -117,6 +118,34 @@ class RecipientKey:
         return f"<RecipientKey {self.suite} {self.identifier.hex()[:16]}>"
 
 
+class BareRecipient:
+    """A key-exchange key that has no certificate yet: only to prove that somebody has it, never for secrets of ours."""
+
+    def __init__(self, public_key: Any, suite_name: str) -> None:
+        """ValueError if the key is not one of the suite."""
+        if not key_suite(suite_name).accepts_exchange_key(public_key):
+            raise ValueError(f"not a key-exchange key of suite {suite_name}")
+        self.public_key = public_key
+        self.identifier = key_identifier(public_key)
+        self.key_management: KeyManagement = KEY_MANAGEMENT[suite_name]
+
+
+class BareRecipientKey:
+    """The private side of a :class:`BareRecipient`.  Redacted in ``repr``."""
+
+    def __init__(self, private_key: Any, suite_name: str) -> None:
+        """ValueError if the key is not one of the suite."""
+        if not key_suite(suite_name).accepts_exchange_key(private_key.public_key()):
+            raise ValueError(f"not a key-exchange key of suite {suite_name}")
+        self.suite = suite_name
+        self.private_key = private_key
+        self.identifier = key_identifier(private_key.public_key())
+        self.key_management: KeyManagement = KEY_MANAGEMENT[suite_name]
+
+    def __repr__(self) -> str:
+        return f"<BareRecipientKey {self.identifier.hex()[:16]}>"
+
+
 class SecretKey:
     """32 octets known to both sides, or to one that seals to itself; usable as either end.  Redacted."""
 
@@ -131,7 +160,7 @@ class SecretKey:
         return f"<SecretKey {self.identifier.hex()[:16]}>"
 
 
-def seal(content: bytes, recipient: Recipient | SecretKey, *, context: bytes) -> bytes:
+def seal(content: bytes, recipient: Recipient | BareRecipient | SecretKey, *, context: bytes) -> bytes:
     """The DER of a ContentInfo with AuthEnvelopedData: ``content`` under a fresh key for ``recipient``.
 
     ``context`` is bound to the object; opening needs the same octets.  UsageError if the object would be too large
@@ -157,7 +186,7 @@ def seal(content: bytes, recipient: Recipient | SecretKey, *, context: bytes) ->
     return readable(tlv(0x30, oid_tlv(ID_AUTH_ENVELOPED_DATA), tlv(0xA0, enveloped)))
 
 
-def unseal(data: bytes, key: RecipientKey | SecretKey, *, context: bytes) -> Opened:
+def unseal(data: bytes, key: RecipientKey | BareRecipientKey | SecretKey, *, context: bytes) -> Opened:
     """Open a sealed object that must have been made for this key and this context.
 
     DecryptionFailure otherwise.  Everything that can go wrong, from bad DER to a bad tag, ends in that one

@@ -1,10 +1,14 @@
 """CMS SignedData (RFC 5652 §5): SET's operators S and SO.
 
-What is made here, always: version 3, one signer named by subjectKeyIdentifier, the signer's certificate
-enclosed, and four signed attributes: contentType and messageDigest (RFC 5652 §11), the suite as
-CMSAlgorithmProtection (RFC 6211) and, as signingCertificateV2 (RFC 5035), the exact certificate and every other
-one that is enclosed.  Nothing in the object is then left outside the signature (PX-10).  Stock
-``openssl cms -verify`` checks these objects.
+What is made here, always: version 3 (5 where a BrandCRLIdentifier is enclosed: RFC 5652 §5.1), one signer named by
+subjectKeyIdentifier, the signer's certificate enclosed, and four signed attributes: contentType and messageDigest
+(RFC 5652 §11), the suite as CMSAlgorithmProtection (RFC 6211) and, as signingCertificateV2 (RFC 5035), the exact
+certificate and every other one that is enclosed.  Nothing in the object is then left outside the signature (PX-10).
+Stock ``openssl cms -verify`` checks these objects.
+
+Beside the certificates an object may carry CRLs and the BrandCRLIdentifier of the brand, the latter as the
+OtherRevocationInfoFormat that RFC 5652 §10.2.1 has for such things (docs/adr/0012).  No signer of a message vouches
+for them: each is signed by the authority that made it, and is taken for nothing else.
 
 What is accepted: the same, and the two attributes that other software adds (signingTime,
 smimeCapabilities).  An attribute that is not known here is refused: a receiver accepts only what it can name.
@@ -32,16 +36,20 @@ from setproto.errors import CertificateRefused, DecodingFailure, ErrorCode, Sign
 
 ID_DATA: Final = x509.ObjectIdentifier("1.2.840.113549.1.7.1")
 ID_SIGNED_DATA: Final = x509.ObjectIdentifier("1.2.840.113549.1.7.2")
-_CONTENT_TYPE: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.3")
-_MESSAGE_DIGEST: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.4")
+ID_BRAND_CRL_IDENTIFIER: Final = x509.ObjectIdentifier("2.25.137087056187701533922853352641590903349.0.110")
+"""otherRevInfoFormat of a BrandCRLIdentifier, under this project's arc (setproto/messages/oids.py)."""
+CONTENT_TYPE: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.3")
+MESSAGE_DIGEST: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.4")
 _SIGNING_TIME: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.5")
 _SMIME_CAPABILITIES: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.15")
 _SIGNING_CERTIFICATE_V2: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.16.2.47")
-_ALGORITHM_PROTECTION: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.52")
+PROTECTION: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.52")
 
 _REMEMBERED_SIZE: Final = 16 * 1024
 MAX_CERTIFICATES: Final = 16
 """Certificates accepted in one object: a chain of five and a key-exchange certificate leave room."""
+MAX_CRLS: Final = 64
+"""CRLs accepted in one object: those of a root, a brand, a region and its three CAs are six; a brand has regions."""
 
 
 @sequence
@@ -82,6 +90,8 @@ class SignedData:
     encap_content_info: EncapsulatedContentInfo
     certificates: TLV
     """[0] IMPLICIT SET OF Certificate: optional in CMS, mandatory here."""
+    crls: Annotated[SetOf[TLV] | None, Implicit(1)] = None
+    """RevocationInfoChoices: CRLs, and at most one BrandCRLIdentifier."""
     signer_infos: Annotated[SetOf[SignerInfo], Size(min=1, max=1)]
 
 
@@ -98,6 +108,14 @@ class _Certificates:
     """The codec decodes sequences only: a SET OF is wrapped in one to be read."""
 
     items: Annotated[SetOf[TLV], Size(min=1, max=MAX_CERTIFICATES)]
+
+
+@sequence
+class _OtherRevocationInfo:
+    """OtherRevocationInfoFormat (RFC 5652 §10.2.1)."""
+
+    format: x509.ObjectIdentifier
+    info: TLV
 
 
 @sequence
@@ -127,7 +145,8 @@ def oid_tlv(oid: x509.ObjectIdentifier) -> bytes:
     return encode(oid)
 
 
-def _attribute(oid: x509.ObjectIdentifier, value: bytes) -> bytes:
+def attribute(oid: x509.ObjectIdentifier, value: bytes) -> bytes:
+    """The DER of an Attribute with this one value (DER)."""
     return tlv(0x30, oid_tlv(oid), tlv(0x31, value))
 
 
@@ -157,7 +176,7 @@ def _hashes(certificate: bytes, enclosed: Iterable[bytes]) -> tuple[bytes, ...]:
     return tuple(_certificate_hash(der) for der in (certificate, *others))
 
 
-def _algorithm_protection(chosen: Suite, signature_algorithm: bytes) -> bytes:
+def algorithm_protection(chosen: Suite, signature_algorithm: bytes) -> bytes:
     """CMSAlgorithmProtection { digestAlgorithm, signatureAlgorithm [1] } (RFC 6211 §2)."""
     return tlv(0x30, chosen.digest_algorithm, b"\xa1" + signature_algorithm[1:])
 
@@ -169,10 +188,10 @@ def _template(suite_name: str, hashes: tuple[bytes, ...], content_type: x509.Obj
     mark = chosen.digest(b"")
     attributes = sorted(  # DER of a SET OF: ascending octets (X.690 §11.6)
         (
-            _attribute(_CONTENT_TYPE, oid_tlv(content_type)),
-            _attribute(_MESSAGE_DIGEST, tlv(0x04, mark)),
-            _attribute(_ALGORITHM_PROTECTION, _algorithm_protection(chosen, chosen.signature_algorithms[0])),
-            _attribute(_SIGNING_CERTIFICATE_V2, _signing_certificate_v2(hashes)),
+            attribute(CONTENT_TYPE, oid_tlv(content_type)),
+            attribute(MESSAGE_DIGEST, tlv(0x04, mark)),
+            attribute(PROTECTION, algorithm_protection(chosen, chosen.signature_algorithms[0])),
+            attribute(_SIGNING_CERTIFICATE_V2, _signing_certificate_v2(hashes)),
         )
     )
     before, after = tlv(0x31, *attributes).split(mark)
@@ -192,6 +211,33 @@ def readable(data: bytes) -> bytes:
     if len(data) > MAX_SIZE:
         raise UsageError(f"an object of {len(data)} octets; nobody reads more than {MAX_SIZE}")
     return data
+
+
+@dataclass(frozen=True)
+class Enclosed:
+    """Revocation data that travels with a message: CRLs, and a brand's manifest of them, in DER; untrusted."""
+
+    crls: tuple[bytes, ...] = ()
+    bci: bytes | None = None
+    """BrandCRLIdentifier."""
+
+    def __bool__(self) -> bool:
+        return bool(self.crls) or self.bci is not None
+
+    @property
+    def version(self) -> int:
+        """The version of a SignedData that encloses this (RFC 5652 §5.1)."""
+        return 3 if self.bci is None else 5
+
+    def encode(self) -> bytes:
+        """The ``crls`` field of a SignedData, or nothing if there is nothing."""
+        if not self:
+            return b""
+        other = () if self.bci is None else (tlv(0xA1, oid_tlv(ID_BRAND_CRL_IDENTIFIER), self.bci),)
+        return tlv(0xA1, *sorted((*self.crls, *other)))  # DER of a SET OF (X.690 §11.6)
+
+
+NOTHING: Final = Enclosed()
 
 
 @dataclass(frozen=True)
@@ -238,15 +284,17 @@ class Signer:
         *,
         certificates: Iterable[bytes] = (),
         detached: bool = False,
+        revocation: Enclosed = NOTHING,
     ) -> bytes:
         """The DER of a ContentInfo with SignedData over ``content``.
 
-        ``certificates`` (DER) are enclosed beside the signer's own, 16 in all at most.  With ``detached`` the content
-        is left out, and whoever verifies must rebuild it.  UsageError if the object would be too large to be read.
+        ``certificates`` (DER) are enclosed beside the signer's own, 16 in all at most, and so is ``revocation``.  With
+        ``detached`` the content is left out, and whoever verifies must rebuild it.  UsageError if the object would be
+        too large to be read.
         """
         enclosed = tuple(sorted({self.certificate, *certificates}))  # DER of a SET OF (X.690 §11.6)
-        if len(enclosed) > MAX_CERTIFICATES:
-            raise UsageError(f"at most {MAX_CERTIFICATES} certificates are enclosed")
+        if len(enclosed) > MAX_CERTIFICATES or len(revocation.crls) > MAX_CRLS:
+            raise UsageError(f"at most {MAX_CERTIFICATES} certificates and {MAX_CRLS} CRLs are enclosed")
         hashes = _hashes(self.certificate, enclosed)
         attributes = _signed_attributes(self.suite, hashes, content_type, content)
         signature = self.suite.sign(self._key, attributes)
@@ -263,10 +311,11 @@ class Signer:
         body = b"" if detached else tlv(0xA0, tlv(0x04, content))
         signed_data = tlv(
             0x30,
-            b"\x02\x01\x03",
+            bytes((2, 1, revocation.version)),
             tlv(0x31, chosen.digest_algorithm),
             tlv(0x30, oid_tlv(content_type), body),
             tlv(0xA0, *enclosed),
+            revocation.encode(),
             tlv(0x31, signer_info),
         )
         return readable(tlv(0x30, oid_tlv(ID_SIGNED_DATA), tlv(0xA0, signed_data)))
@@ -283,19 +332,41 @@ def _split_certificates(blob: bytes | memoryview) -> tuple[bytes, ...]:
     return tuple(tlv(0x30, item.data) for item in items)
 
 
+def _split_revocation(choices: SetOf[TLV] | None) -> Enclosed:
+    """The CRLs and the BrandCRLIdentifier in a ``crls`` field.  DecodingFailure if anything else is there."""
+    if choices is None:
+        return NOTHING
+    items = choices.as_list()
+    crls = tuple(as_received(item) for item in items if item.tag_bytes == b"\x30")
+    others = [item for item in items if item.tag_bytes != b"\x30"]
+    if not items or len(crls) > MAX_CRLS or len(others) > 1 or any(item.tag_bytes != b"\xa1" for item in others):
+        raise DecodingFailure(f"not 1 to {MAX_CRLS} CRLs and at most one BrandCRLIdentifier")
+    if not others:
+        return Enclosed(crls)
+    try:
+        other = decode(_OtherRevocationInfo, tlv(0x30, others[0].data))
+    except NotDER:
+        raise DecodingFailure("malformed revocation data") from None
+    if other.format != ID_BRAND_CRL_IDENTIFIER:
+        raise DecodingFailure("revocation data of an unknown format")
+    return Enclosed(crls, as_received(other.info))
+
+
 def verify(
     data: bytes,
     *,
     content_type: x509.ObjectIdentifier,
     certify: Callable[[bytes, Sequence[bytes]], TrustedCertificate],
     content: bytes | None = None,
+    learn: Callable[[Enclosed, Sequence[bytes]], None] | None = None,
 ) -> Verified:
     """Verify a SignedData object and return what was signed.
 
     ``certify(certificate, others)`` gets the DER of the signer's certificate and of the others enclosed, and
     returns the certificate as a trusted value or raises: there is no verification without a decision about
-    whose key it is, and it comes before any signature is computed.  ``content`` is given exactly when the
-    content is detached.
+    whose key it is, and it comes before any signature is computed.  ``learn(revocation, certificates)`` gets revocation
+    data that is enclosed, before that decision, and raises if it is not genuine; without it none may be enclosed.
+    ``content`` is given exactly when the content is detached.
 
     DecodingFailure if the object is not of this profile, SignatureFailure if anything signed does not hold.
     Source: RFC 5652 §5.4–5.6, RFC 5035 §5.4, RFC 6211 §3.
@@ -306,8 +377,9 @@ def verify(
         raise DecodingFailure(str(failure)) from None
     signed_data, encapsulated = info.content, info.content.encap_content_info
     signer_info = signed_data.signer_infos.as_list()[0]
-    if info.content_type != ID_SIGNED_DATA or signed_data.version != 3 or signer_info.version != 3:
-        raise DecodingFailure("not a SignedData of version 3")
+    revocation = _split_revocation(signed_data.crls)
+    if (info.content_type, signed_data.version, signer_info.version) != (ID_SIGNED_DATA, revocation.version, 3):
+        raise DecodingFailure(f"not a SignedData of version {revocation.version} with a SignerInfo of version 3")
     if encapsulated.content_type != content_type:
         raise SignatureFailure("signed content of another type")
     if (encapsulated.content is None) == (content is None):
@@ -325,6 +397,10 @@ def verify(
     if len(named) != 1:
         raise CertificateRefused("no certificate, or several, for the signer", code=ErrorCode.missingCertificate)
     certificate = named.pop()
+    if revocation:
+        if learn is None:
+            raise DecodingFailure("revocation data where none is expected")
+        learn(revocation, certificates)
     signer = certify(certificate, certificates)
 
     chosen = suite(signer.suite)
@@ -342,9 +418,9 @@ def verify(
         attributes, _signed_attributes(chosen, hashes, content_type, signed_content)
     ):
         required = {
-            _CONTENT_TYPE: oid_tlv(content_type),
-            _MESSAGE_DIGEST: tlv(0x04, chosen.digest(signed_content)),
-            _ALGORITHM_PROTECTION: _algorithm_protection(chosen, algorithm),
+            CONTENT_TYPE: oid_tlv(content_type),
+            MESSAGE_DIGEST: tlv(0x04, chosen.digest(signed_content)),
+            PROTECTION: algorithm_protection(chosen, algorithm),
             _SIGNING_CERTIFICATE_V2: _signing_certificate_v2(hashes),
         }
         _check_attributes(attributes, required)
@@ -369,5 +445,5 @@ def _check_attributes(attributes: bytes, required: Mapping[x509.ObjectIdentifier
                 raise SignatureFailure(f"signed attribute {oid.dotted_string} does not match")
         elif oid not in (_SIGNING_TIME, _SMIME_CAPABILITIES):
             raise SignatureFailure(f"unknown signed attribute {oid.dotted_string}")
-    if not {_CONTENT_TYPE, _MESSAGE_DIGEST} <= seen:
+    if not {CONTENT_TYPE, MESSAGE_DIGEST} <= seen:
         raise SignatureFailure("contentType and messageDigest must be signed")

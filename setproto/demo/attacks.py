@@ -25,8 +25,10 @@ from setproto.messages.registry import AUTH_REQ, PREQ
 from setproto.messages.wrapper import MessageIDs, wrap
 from setproto.reading import Found, Kind, Opener, Reader, open_wrapper
 from setproto.roles.cardholder import hod_digest
-from setproto.roles.endpoint import Endpoint, baggage_digest, party_of
+from setproto.roles.credentials import party_of
+from setproto.roles.endpoint import Endpoint
 from setproto.roles.gateway import Gateway
+from setproto.roles.party import baggage_digest
 from setproto.roles.ports import Event, EventKind, Outgoing, Reply
 from setproto.store import MemoryStore
 

@@ -222,3 +222,74 @@ here is shown by its name."""
 def text(code: enum.IntEnum) -> str:
     """The code in words."""
     return TEXT.get((type(code), int(code)), code.name)
+
+
+class Wants(enum.Enum):
+    """Which certificates a registration is about."""
+
+    SIG = "signature"
+    ENC = "key exchange"
+    BOTH = "signature and key exchange"
+
+
+@value_set(int)
+class RequestType(enum.IntEnum):
+    """Who registers for what (§5.10).  Cardholders have signature certificates only: the other four are reserved."""
+
+    cardInitialSig = 1
+    cardInitialEnc = 2
+    cardInitialBoth = 3
+    merInitialSig = 4
+    merInitialEnc = 5
+    merInitialBoth = 6
+    pgwyInitialSig = 7
+    pgwyInitialEnc = 8
+    pgwyInitialBoth = 9
+    cardRenewalSig = 10
+    cardRenewalEnc = 11
+    cardRenewalBoth = 12
+    merRenewalSig = 13
+    merRenewalEnc = 14
+    merRenewalBoth = 15
+    pgwyRenewalSig = 16
+    pgwyRenewalEnc = 17
+    pgwyRenewalBoth = 18
+
+    @property
+    def wants(self) -> Wants:
+        """Which certificates."""
+        return (Wants.SIG, Wants.ENC, Wants.BOTH)[(self - 1) % 3]
+
+    @property
+    def renewal(self) -> bool:
+        """Whether certificates are replaced."""
+        return self >= RequestType.cardRenewalSig
+
+    @property
+    def applicant(self) -> int:
+        """0 a cardholder, 1 a merchant, 2 a gateway: the numbers of ``Role``."""
+        return (self - 1) // 3 % 3
+
+    @property
+    def signed_by_certified_key(self) -> bool:
+        """Whether the request is signed with a key that has a certificate: to renew one, or to add a key-exchange
+        key to a signature key (§6.7)."""
+        return self.renewal or self.wants is Wants.ENC
+
+
+@value_set(int)
+class CertStatusCode(enum.IntEnum):
+    """CertRes and CertInqRes (§5.10; numbers are unconfirmed there, and rejectedByAquirer is SET's spelling)."""
+
+    requestComplete = 1
+    invalidLanguage = 2
+    invalidBIN = 3
+    sigValidationFail = 4
+    decryptionError = 5
+    requestInProgress = 6
+    rejectedByIssuer = 7
+    requestPended = 8
+    rejectedByAquirer = 9
+    regFormAnswerMalformed = 10
+    rejectedByCA = 11
+    unableToEncryptCertRes = 12

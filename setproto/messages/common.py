@@ -58,14 +58,19 @@ class Role(enum.IntEnum):
     cardholder = 0
     merchant = 1
     gateway = 2
+    cardholder_ca = 3
+    merchant_ca = 4
+    gateway_ca = 5
+    geo_ca = 6
+    brand_ca = 7
 
 
 @sequence
 class PartyID:
     """How a party is named in headers and signed bodies: by what its certificate says.
 
-    ``name`` is the Unique Cardholder ID, the merchant's merID or the gateway's identifier.  Until a cardholder
-    has shown a certificate, the merchant knows the wallet by its LID-C, and names it by that in hexadecimal.
+    ``name`` is the Unique Cardholder ID, the merchant's merID, the identifier of a gateway or a CA.  Until a party
+    has shown a certificate it is known by its own label, LID-C or LID-EE, and named by that in hexadecimal.
     """
 
     role: Role
@@ -178,9 +183,19 @@ class InstallRecurData:
 
 @sequence
 class Thumbs:
-    """Thumbprints of certificates that the sender holds, so that the answer can leave them out (§4.3)."""
+    """Thumbprints of what the sender holds, so that the answer can leave it out (§4.3): at most 32 in each list."""
 
-    cert_thumbs: Annotated[list[bytes], Size(min=1, max=32)]
+    cert_thumbs: Annotated[list[bytes] | None, Implicit(0)] = None
+    crl_thumbs: Annotated[list[bytes] | None, Implicit(1)] = None
+    brand_crl_id_thumbs: Annotated[list[bytes] | None, Implicit(2)] = None
+
+    def __post_init__(self) -> None:
+        fields = (self.cert_thumbs, self.crl_thumbs, self.brand_crl_id_thumbs)
+        lists = [thumbs for thumbs in fields if thumbs is not None]
+        if not lists or not all(1 <= len(thumbs) <= 32 for thumbs in lists):
+            raise ValueError("a list of thumbprints has 1 to 32, and there is at least one list")
+        if any(len(thumb) != 32 for thumbs in lists for thumb in thumbs):
+            raise ValueError("a thumbprint has 32 octets")
 
 
 def unknown_critical(value: Any) -> ObjectIdentifier | None:

@@ -46,12 +46,31 @@ ID_PCERT_REQ_DATA: Final = _ct(38)
 ID_PCERT_RES_TBS: Final = _ct(39)
 ID_BATCH_ADMIN_REQ_DATA: Final = _ct(40)
 ID_BATCH_ADMIN_RES_DATA: Final = _ct(41)
+ID_PAN_ONLY: Final = _ct(2)
+ID_CARD_C_INIT_RES_TBS: Final = _ct(42)
+ID_ME_AQ_C_INIT_RES_TBS: Final = _ct(43)
+ID_REG_FORM_RES_TBS: Final = _ct(44)
+ID_CERT_REQ_DATA: Final = _ct(45)
+ID_CERT_REQ_TBS: Final = _ct(46)
+ID_CERT_RES_TBS: Final = _ct(47)
+ID_CERT_INQ_REQ_TBS: Final = _ct(48)
 ID_ERROR_TBS: Final = _ct(49)
 ID_PI_OI_LINK: Final = _ct(50)
+ID_REG_FORM_REQ_DATA: Final = _ct(76)
+ID_CRL_NOTIFICATION_TBS: Final = _ct(80)
+ID_CRL_NOTIFICATION_RES_TBS: Final = _ct(81)
+ID_BCI_DISTRIBUTION_TBS: Final = _ct(82)
 ID_PINIT_REQ: Final = _ct(100)
 ID_INQ_RES_DATA: Final = _ct(101)
 ID_PI_SEALS: Final = _ct(102)
 ID_AUTH_TOKEN_PAN: Final = _ct(103)
+ID_CARD_C_INIT_REQ: Final = _ct(104)
+ID_ME_AQ_C_INIT_REQ: Final = _ct(105)
+ID_PAN_DATA0: Final = _ct(106)
+ID_ACCT_DATA: Final = _ct(107)
+ID_KEY_CHALLENGE: Final = _ct(108)
+ID_CERT_INQ_RES_TBS: Final = _ct(109)
+ID_BRAND_CRL_IDENTIFIER: Final = _ct(110)
 
 NAMES: Final = {
     ID_PAN_DATA: "PANData",
@@ -87,5 +106,24 @@ NAMES: Final = {
     ID_PINIT_REQ: "PInitReq",
     ID_INQ_RES_DATA: "InqResData",
     ID_PI_SEALS: "PISeals",
+    ID_PAN_ONLY: "PANOnly",
+    ID_CARD_C_INIT_REQ: "CardCInitReq",
+    ID_CARD_C_INIT_RES_TBS: "CardCInitResTBS",
+    ID_ME_AQ_C_INIT_REQ: "Me-AqCInitReq",
+    ID_ME_AQ_C_INIT_RES_TBS: "Me-AqCInitResTBS",
+    ID_REG_FORM_REQ_DATA: "RegFormReqData",
+    ID_REG_FORM_RES_TBS: "RegFormResTBS",
+    ID_CERT_REQ_DATA: "CertReqData",
+    ID_CERT_REQ_TBS: "CertReqTBS",
+    ID_CERT_RES_TBS: "CertResTBS",
+    ID_CERT_INQ_REQ_TBS: "CertInqReqTBS",
+    ID_CERT_INQ_RES_TBS: "CertInqResTBS",
+    ID_PAN_DATA0: "PANData0",
+    ID_ACCT_DATA: "AcctData",
+    ID_KEY_CHALLENGE: "KeyChallenge",
+    ID_CRL_NOTIFICATION_TBS: "CRLNotificationTBS",
+    ID_CRL_NOTIFICATION_RES_TBS: "CRLNotificationResTBS",
+    ID_BCI_DISTRIBUTION_TBS: "BCIDistributionTBS",
+    ID_BRAND_CRL_IDENTIFIER: "BrandCRLIdentifier",
 }
 """Identifier → the name of the type, for people."""

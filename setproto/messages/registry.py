@@ -13,7 +13,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from cryptography.x509 import ObjectIdentifier
 
-from setproto.messages import batch, oids, payment, purchase
+from setproto.errors import ErrorCode, ProtocolError
+from setproto.messages import batch, oids, payment, purchase, registration
 from setproto.messages.common import Role, TransIDs
 
 B = TypeVar("B")
@@ -27,6 +28,10 @@ class Operator(enum.Enum):
     DUAL = "dual-signed"
     ENC = "signed, then sealed"
     ENCB = "signed with a link to baggage, then sealed; baggage beside it"
+    EXH = "sealed, with account data in a seal of its own"
+    ENCX = "signed with the key to be certified, then sealed, with account data in a seal of its own"
+    ENCK = "signed, then sealed under a key that the applicant made; for merchants and gateways signed only"
+    SELF = "signed with the key whose certification is asked about"
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,21 @@ class MessageType(Generic[B]):
     recipient: Role
     locate: Callable[[B], tuple[bytes, TransIDs | None]]
     baggage: type | None = None
+    further: tuple[tuple[Role, Role], ...] = ()
+    """Other pairs (sender, recipient): registration is the same for merchants and for gateways."""
+
+    def recipient_from(self, sender: Role) -> Role:
+        """Who gets it from a party in this role."""
+        return dict(self.further).get(sender, self.recipient)
+
+    def sender_to(self, recipient: Role) -> Role:
+        """Who sends it to a party in this role.  ProtocolError (messageNotSupported) if that gets no such message."""
+        if recipient is self.recipient:
+            return self.sender
+        for sender, to in self.further:
+            if to is recipient:
+                return sender
+        raise ProtocolError(f"{self.name} is not for this role", code=ErrorCode.messageNotSupported)
 
     def __repr__(self) -> str:
         return f"<MessageType {self.name}>"
@@ -69,7 +89,13 @@ def _reversal(body: Any) -> tuple[bytes, TransIDs | None]:
     return body.auth_rev_rr_tags.rrpid, body.trans_ids
 
 
+def _rrpid(body: Any) -> tuple[bytes, TransIDs | None]:
+    """Messages of registration: they have an RRPID and are about no purchase."""
+    return body.rrpid, None
+
+
 C, M, P = Role.cardholder, Role.merchant, Role.gateway
+CCA, MCA, PCA = Role.cardholder_ca, Role.merchant_ca, Role.gateway_ca
 PLAIN, S, DUAL, ENC, ENCB = Operator.PLAIN, Operator.S, Operator.DUAL, Operator.ENC, Operator.ENCB
 _T = MessageType
 
@@ -108,6 +134,25 @@ BATCH_ADMIN_REQ: Final = _T("BatchAdminReq", 20, batch.BatchAdminReqData, oids.I
                             _tags("batch_admin_rr_tags"))
 BATCH_ADMIN_RES: Final = _T("BatchAdminRes", 21, batch.BatchAdminResData, oids.ID_BATCH_ADMIN_RES_DATA, ENC, P, M,
                             _tags("batch_admin_rr_tags"))
+CARD_C_INIT_REQ: Final = _T("CardCInitReq", 22, registration.CardCInitReq, oids.ID_CARD_C_INIT_REQ, PLAIN, C, CCA,
+                            _rrpid)
+CARD_C_INIT_RES: Final = _T("CardCInitRes", 23, registration.CardCInitResData, oids.ID_CARD_C_INIT_RES_TBS, S, CCA, C,
+                            _rrpid)
+ME_AQ_C_INIT_REQ: Final = _T("Me-AqCInitReq", 24, registration.MeAqCInitReq, oids.ID_ME_AQ_C_INIT_REQ, PLAIN, M, MCA,
+                             _rrpid, further=((P, PCA),))
+ME_AQ_C_INIT_RES: Final = _T("Me-AqCInitRes", 25, registration.MeAqCInitResData, oids.ID_ME_AQ_C_INIT_RES_TBS, S, MCA,
+                             M, _rrpid, further=((PCA, P),))
+REG_FORM_REQ: Final = _T("RegFormReq", 26, registration.RegFormReqData, oids.ID_REG_FORM_REQ_DATA, Operator.EXH, C, CCA,
+                         _rrpid)
+REG_FORM_RES: Final = _T("RegFormRes", 27, registration.RegFormResData, oids.ID_REG_FORM_RES_TBS, S, CCA, C, _rrpid)
+CERT_REQ: Final = _T("CertReq", 28, registration.CertReqData, oids.ID_CERT_REQ_TBS, Operator.ENCX, C, CCA, _rrpid,
+                     further=((M, MCA), (P, PCA)))
+CERT_RES: Final = _T("CertRes", 29, registration.CertResData, oids.ID_CERT_RES_TBS, Operator.ENCK, CCA, C, _rrpid,
+                     further=((MCA, M), (PCA, P)))
+CERT_INQ_REQ: Final = _T("CertInqReq", 30, registration.CertInqReqData, oids.ID_CERT_INQ_REQ_TBS, Operator.SELF, C, CCA,
+                         _rrpid, further=((M, MCA), (P, PCA)))
+CERT_INQ_RES: Final = _T("CertInqRes", 31, registration.CertResData, oids.ID_CERT_INQ_RES_TBS, Operator.ENCK, CCA, C,
+                         _rrpid, further=((MCA, M), (PCA, P)))
 # fmt: on
 
 MESSAGES: Final[dict[int, MessageType[Any]]] = {
@@ -117,9 +162,14 @@ MESSAGES: Final[dict[int, MessageType[Any]]] = {
         *(AUTH_REQ, AUTH_RES, AUTH_REV_REQ, AUTH_REV_RES, CAP_REQ, CAP_RES),
         *(CAP_REV_REQ, CAP_REV_RES, CRED_REQ, CRED_RES, CRED_REV_REQ, CRED_REV_RES),
         *(PCERT_REQ, PCERT_RES, BATCH_ADMIN_REQ, BATCH_ADMIN_RES),
+        *(CARD_C_INIT_REQ, CARD_C_INIT_RES, ME_AQ_C_INIT_REQ, ME_AQ_C_INIT_RES, REG_FORM_REQ, REG_FORM_RES),
+        *(CERT_REQ, CERT_RES, CERT_INQ_REQ, CERT_INQ_RES),
     )
 }
 """Number → message."""
+
+TRADE: Final = tuple(message for message in MESSAGES.values() if message.tag < CARD_C_INIT_REQ.tag)
+"""What cardholder, merchant and gateway send each other about purchases; the rest is about registration."""
 
 RESPONSES: Final[dict[int, MessageType[Any]]] = {
     request: MESSAGES[request + 1] for request in MESSAGES if request % 2 == 0

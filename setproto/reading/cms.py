@@ -10,6 +10,7 @@ from pki import CertificateError, subject_key_identifier
 from pki.der import TLV, DecodingFailure, as_received, decode, tlv
 from pki.signed import elements
 from setproto.crypto.cms import ID_SIGNED_DATA
+from setproto.crypto.possession import BareContentInfo, BareSignedData
 from setproto.crypto.sealed import ID_AUTH_ENVELOPED_DATA, SealedContentInfo
 from setproto.crypto.signed import ContentInfo
 from setproto.messages.common import SealContext
@@ -37,6 +38,9 @@ class SignedObject:
     attributes: bytes
     """The signed attributes as they are signed: DER of a SET OF."""
     certificates: tuple[bytes, ...]
+    """None for a proof of possession: its signer has no certificate yet."""
+    revocation: tuple[bytes, ...] = ()
+    """RevocationInfoChoices: CRLs, and a BrandCRLIdentifier in its envelope."""
 
     @property
     def certificate(self) -> bytes | None:
@@ -72,7 +76,7 @@ def _algorithm(element: TLV) -> ObjectIdentifier:
 def read_signed(data: bytes) -> SignedObject | None:
     """The object, if it is a SignedData of the profile here."""
     try:
-        info = decode(ContentInfo, data, limit=MAX_MESSAGE)
+        info = _content_info(data)
         signed, signer = info.content, info.content.signer_infos.as_list()[0]
         if info.content_type != ID_SIGNED_DATA:
             return None
@@ -84,10 +88,22 @@ def read_signed(data: bytes) -> SignedObject | None:
             _algorithm(signer.signature_algorithm),
             signer.signature,
             tlv(0x31, signer.signed_attrs.data),
-            tuple(as_received(item) for item in _inside(signed.certificates)),
+            () if isinstance(signed, BareSignedData) else _all(_inside(signed.certificates)),
+            () if isinstance(signed, BareSignedData) or signed.crls is None else _all(signed.crls.as_list()),
         )
     except (DecodingFailure, IndexError):
         return None
+
+
+def _content_info(data: bytes) -> ContentInfo | BareContentInfo:
+    try:
+        return decode(ContentInfo, data, limit=MAX_MESSAGE)
+    except DecodingFailure:
+        return decode(BareContentInfo, data, limit=MAX_MESSAGE)
+
+
+def _all(items: list[TLV]) -> tuple[bytes, ...]:
+    return tuple(as_received(item) for item in items)
 
 
 def read_sealed(data: bytes) -> SealedObject | None:

@@ -14,12 +14,16 @@ from setproto.messages.batch import TransactionDetail
 from setproto.messages.common import VERSION, PartyID, SealContext
 from setproto.messages.error import ErrorTBS
 from setproto.messages.oids import (
+    ID_ACCT_DATA,
     ID_ACQ_CARD_CODE_MSG,
     ID_AUTH_TOKEN_PAN,
     ID_AUTH_TOKEN_TBS,
     ID_CAP_TOKEN_DATA,
     ID_ERROR_TBS,
+    ID_KEY_CHALLENGE,
     ID_PAN_DATA,
+    ID_PAN_DATA0,
+    ID_PAN_ONLY,
     ID_PI_OI_LINK,
 )
 from setproto.messages.payment import (
@@ -32,9 +36,11 @@ from setproto.messages.payment import (
     PANToken,
 )
 from setproto.messages.purchase import PI, PANData, PIOILink, PISeals, Results
+from setproto.messages.registration import AcctData, MeAqCInitResData, PANData0, PANOnly
 from setproto.messages.registry import MESSAGES
 from setproto.messages.wrapper import Wire, unwrap
-from setproto.roles import cardholder, endpoint
+from setproto.roles import answers, applicant, cardholder
+from setproto.roles.authority import records as registrations
 from setproto.roles.gateway import batches, outbox
 from setproto.roles.gateway import records as gateway_records
 from setproto.roles.merchant import records as merchant_records
@@ -44,6 +50,9 @@ BODIES: Final[dict[ObjectIdentifier, type]] = {
     ID_ERROR_TBS: ErrorTBS,
     ID_PI_OI_LINK: PIOILink,
     ID_PAN_DATA: PANData,
+    ID_PAN_ONLY: PANOnly,
+    ID_PAN_DATA0: PANData0,
+    ID_ACCT_DATA: AcctData,
     ID_CAP_TOKEN_DATA: CapTokenData,
     ID_AUTH_TOKEN_TBS: AuthTokenData,
     ID_AUTH_TOKEN_PAN: PANToken,
@@ -52,6 +61,7 @@ BODIES: Final[dict[ObjectIdentifier, type]] = {
 """Content type → what stands in a signed or sealed object of that type."""
 
 SEALED_FIELDS: Final[dict[tuple[type, str], ObjectIdentifier]] = {
+    (MeAqCInitResData, "sealed_key_challenge"): ID_KEY_CHALLENGE,
     (PISeals, "sealed_pi"): ID_PI_OI_LINK,
     (PISeals, "sealed_pan"): ID_PAN_DATA,
     (AuthToken, "sealed_token"): ID_AUTH_TOKEN_TBS,
@@ -92,8 +102,10 @@ NOTES: Final = (
     gateway_records.PurchaseRecord,
     batches.BatchRecord,
     outbox.AdviceRecord,
+    applicant.Enrolment,
+    registrations.Registration,
     TransactionDetail,
-    endpoint.AnswerRecord,
+    answers.AnswerRecord,
     PI,
     PISeals,
     DualTBS,

@@ -11,9 +11,8 @@ from pki import KeyStoreError, check_certificate, subject_key_identifier
 from pki.der import encode
 from pki.keystore import load_unencrypted_for_tests
 from pki.profiles import Use
-from pki.suites import SUITES, key_identifier
-from setproto.crypto.cms import RecipientKey, SecretKey
-from setproto.crypto.recipients import KEY_MANAGEMENT
+from pki.suites import SUITES
+from setproto.crypto.cms import BareRecipientKey, RecipientKey, SecretKey
 from setproto.errors import UsageError
 from setproto.messages.common import PartyID, SealContext
 from setproto.messages.purchase import AcqBackKeyData
@@ -30,7 +29,7 @@ class Opener:
     Without one, and for an object that stands alone, the context is the one that the object claims.
     """
 
-    key: RecipientKey
+    key: RecipientKey | BareRecipientKey
     owner: PartyID | None = None
 
     def context(self, around: Around, named: ObjectIdentifier | None, claimed: SealContext | None) -> bytes | None:
@@ -72,18 +71,23 @@ class CardMessageOpener:
         return card_message_context(self.key.identifier)
 
 
-AnyOpener = Opener | TokenOpener | CardMessageOpener
+@dataclass(frozen=True)
+class BackKeyOpener:
+    """The key that a cardholder chose for its CA's answer."""
+
+    key: SecretKey
+    """Its identifier is LID-CA."""
+    owner: PartyID
+    suite: str
+
+    def context(self, around: Around, named: ObjectIdentifier | None, claimed: SealContext | None) -> bytes | None:
+        """As for ``Opener``; an answer that stands alone claims nothing."""
+        if named is None or around.sender is None:
+            return None
+        return encode(around.context(named, self.suite, around.sender, self.owner))
 
 
-class _BareKey(RecipientKey):
-    """A key-exchange key without its certificate: it is known by its own identifier."""
-
-    def __init__(self, private_key: object, suite_name: str) -> None:
-        self.suite = suite_name
-        self.certificate = b""
-        self.identifier = key_identifier(private_key.public_key())  # type: ignore[attr-defined]
-        self.key_management = KEY_MANAGEMENT[suite_name]
-        self.private_key = private_key
+AnyOpener = Opener | TokenOpener | CardMessageOpener | BackKeyOpener
 
 
 def load_opener(pem: bytes, certificate: bytes | None = None) -> Opener:
@@ -98,14 +102,14 @@ def load_opener(pem: bytes, certificate: bytes | None = None) -> Opener:
             key = load_unencrypted_for_tests(pem, suite, Use.EXCHANGE)
         except KeyStoreError:
             continue
-        bare = _BareKey(key, suite.name)
+        bare = BareRecipientKey(key, suite.name)
         if certificate is not None:
             _belongs(certificate, bare)
         return Opener(bare)
     raise UsageError("not a key-exchange key in clear PKCS#8 of any suite here")
 
 
-def _belongs(certificate: bytes, key: RecipientKey) -> None:
+def _belongs(certificate: bytes, key: BareRecipientKey) -> None:
     """UsageError unless the certificate is the one of the key."""
     der = from_pem(certificate)
     try:

@@ -16,11 +16,12 @@ from cryptography.x509 import ObjectIdentifier
 from pki import CertificateError
 from pki.der import DecodingFailure as NotDER
 from pki.der import decode, encode
-from setproto.crypto.cms import unseal
+from setproto.crypto.cms import SecretKey, unseal
 from setproto.crypto.dual import Part
 from setproto.errors import DecryptionFailure, SetError
+from setproto.messages.common import Role
 from setproto.messages.error import Error
-from setproto.messages.oids import ID_OI_DATA, ID_PI_DATA, ID_PI_SEALS
+from setproto.messages.oids import ID_OI_DATA, ID_PAN_ONLY, ID_PI_DATA, ID_PI_SEALS
 from setproto.messages.payment import (
     ACQ_BACK_ALG,
     AuthRevReqData,
@@ -31,15 +32,17 @@ from setproto.messages.payment import (
     EncB,
 )
 from setproto.messages.purchase import PI, PURCHASE, OIData, PANData, PIData, PIOILink, PISeals, PReq
-from setproto.messages.registry import AUTH_REV_RES, MessageType, Operator
+from setproto.messages.registration import CA_ALG, CertReqData, CertResWire, KeySigned, SealedPair
+from setproto.messages.registry import AUTH_REV_RES, REG_FORM_REQ, MessageType, Operator
 from setproto.messages.wrapper import MAX_MESSAGE, Wire
 from setproto.reading.certificates import certificate_node, crl_node, is_certificate, summary
 from setproto.reading.cms import SealedObject, read_sealed, read_signed
 from setproto.reading.found import BODIES, NOTES, SEALED_FIELDS, Around, DualTBS, Found, Kind, NotReadable, open_wrapper
-from setproto.reading.keys import AnyOpener, CardMessageOpener
+from setproto.reading.keys import AnyOpener, BackKeyOpener, CardMessageOpener
 from setproto.reading.values import Node, Show, octets, oid_name, value_node
 from setproto.reading.values import fields as field_nodes
 from setproto.roles import endpoint
+from setproto.roles.registration import account_kind
 
 Within = tuple[Any, ...]
 """The values around a value, from the outside in."""
@@ -118,8 +121,14 @@ class Reader:
             return self._signed("body", wire.body, within) or self._refuse(message)
         if message.operator is Operator.DUAL:
             return self._purchase(wire, within)
+        if message.operator is Operator.SELF:
+            return self._key_signed("body", wire.body, message.body, within) or self._refuse(message)
+        if message.operator is Operator.ENCK:
+            return self._cert_res(message, wire, within)
         if wire.header.sender is None:
             raise NotReadable("a sealed message names its sender")
+        if message.operator in (Operator.EXH, Operator.ENCX):
+            return self._pair(message, wire, within)
         if message.operator is Operator.ENC:
             return self._sealed("body", wire.body, within, message.content_type) or self._refuse(message)
         outer = self._decode(EncB, wire.body)
@@ -140,6 +149,41 @@ class Reader:
         bodies = (entry.data for entry in self.found[first:] if entry.kind is Kind.PLAIN and entry.name == title)
         data = next(bodies, None)
         return None if data is None else self._decode(message.body, data)
+
+    def _pair(self, message: MessageType[Any], wire: Wire, within: Within) -> Node:
+        """RegFormReq, CertReq: the message, and account data in a seal of its own."""
+        pair = self._decode(SealedPair, wire.body)
+        sealed = self._sealed("sealed", pair.sealed, within, message.content_type) or self._refuse(message)
+        if pair.sealed_account is None:
+            return Node("body", "SealedPair", (sealed,))
+        role = Role.cardholder if wire.header.sender is None else wire.header.sender.role
+        kind = ID_PAN_ONLY if message is REG_FORM_REQ else account_kind(role)
+        account = self._sealed("sealed_account", pair.sealed_account, within, kind) or self._refuse(message)
+        return Node("body", "SealedPair", (sealed, account))
+
+    def _cert_res(self, message: MessageType[Any], wire: Wire, within: Within) -> Node:
+        """CertRes: signed, or signed and sealed under a key that the applicant made."""
+        body = self._decode(CertResWire, wire.body)
+        if body.signed is not None:
+            inside = self._signed("signed", body.signed, within)
+        else:
+            inside = self._sealed("sealed", body.sealed or b"", within, message.content_type)
+        return Node("body", "CertRes", (inside or self._refuse(message),))
+
+    def _key_signed(self, name: str, data: bytes, of_type: type, within: Within) -> Node | None:
+        """What an applicant signs with the key to be certified, or one that is; None if it is none of that."""
+        try:
+            signed = decode(KeySigned, data, limit=MAX_MESSAGE)
+        except NotDER:
+            return None
+        nodes = [self._plain("content", of_type, signed.content, within)]
+        for field in ("by_new_key", "by_certified_key"):
+            signature = getattr(signed, field)
+            if signature is not None:
+                nodes.append(
+                    self._signed(field, signature, (*within, signed), signed.content) or Node(field, octets(signature))
+                )
+        return Node(name, "KeySigned", tuple(nodes))
 
     def _purchase(self, wire: Wire, within: Within) -> Node:
         """PReq: the order in clear, the payment sealed, one signature over both."""
@@ -220,6 +264,8 @@ class Reader:
         inside: tuple[Node, ...]
         if read.content is not None:
             inside = (self._content(read.content_type, read.content, (*within, read)),)
+        elif detached is not None and within and isinstance(within[-1], KeySigned):
+            inside = (Node("content", "detached: the request beside it"),)
         elif detached is not None:
             inside = (self._value("content", self._decode(DualTBS, detached), within),)
         else:
@@ -231,6 +277,7 @@ class Reader:
             Node("algorithm", algorithm),
             Node("signature", octets(read.signature)),
             Node("certificates", f"{len(certificates)} items", certificates),
+            *((Node("crls", f"{len(read.revocation)} items"),) if read.revocation else ()),
         )
         return Node(name or "SignedData", f"SignedData, {title}, {len(data):,} octets", (*inside, *details))
 
@@ -284,6 +331,10 @@ class Reader:
         of_type = None if content_type is None else BODIES.get(content_type)
         if content_type is None or of_type is None:
             return Node("content", octets(content))
+        if of_type is CertReqData:
+            node = self._key_signed("content", content, of_type, within)
+            if node is not None:
+                return node
         return self._plain("content", of_type, content, within, oid_name(content_type))
 
     # --- values -----------------------------------------------------------------------------------
@@ -298,12 +349,20 @@ class Reader:
         match value:
             case AuthRevReqData():
                 self._reversals[value.auth_rev_rr_tags.rrpid] = value.auth_rrpid
+            case CertReqData():
+                back_key = value.ca_back_key_data
+                if back_key is not None and back_key.ca_alg_id == CA_ALG:
+                    key = SecretKey(back_key.ca_key, value.lid_ca)
+                    self._know(BackKeyOpener(key, value.head.sender, value.head.suite))
             case PIOILink():
                 back = value.pi_head.acq_back_key_data
                 if back is not None and back.acq_back_alg == ACQ_BACK_ALG:
-                    opener = CardMessageOpener.of(back, value.pi_head.trans_ids.xid)
-                    if all(known.key.private_key != opener.key.private_key for known in self.openers):
-                        self.openers.append(opener)
+                    self._know(CardMessageOpener.of(back, value.pi_head.trans_ids.xid))
+
+    def _know(self, opener: BackKeyOpener | CardMessageOpener) -> None:
+        """Remember a key that came in a message."""
+        if all(known.key.private_key != opener.key.private_key for known in self.openers):
+            self.openers.append(opener)
 
     def _value(self, name: str, value: Any, within: Within = ()) -> Node:
         node = value_node(name, value, self.show, self._special, within)

@@ -21,7 +21,8 @@ from setproto.messages.error import ErrorTBS
 from setproto.messages.oids import NAMES
 from setproto.messages.payment import PANToken
 from setproto.messages.purchase import AcqBackKeyData, PANData
-from setproto.roles import cardholder
+from setproto.messages.registration import AcctData, CABackKeyData, CertStatus, PANData0, PANOnly, RegFormItem
+from setproto.roles import applicant, cardholder
 
 SHORT: Final = 32
 """Octets that are written out; of longer strings only the beginning is."""
@@ -61,6 +62,15 @@ SECRET: Final = {
     (PANToken, "pan"),
     (PANToken, "card_expiry"),
     (AcqBackKeyData, "acq_back_key"),
+    (PANOnly, "pan"),
+    (PANData0, "pan"),
+    (PANData0, "card_expiry"),
+    (PANData0, "card_secret"),
+    (AcctData, "acct_identification"),
+    (RegFormItem, "field_value"),  # among the answers may be a password
+    (CABackKeyData, "ca_key"),
+    (CertStatus, "nonce_cca"),
+    *((applicant.Secrets, field.name) for field in dataclasses.fields(applicant.Secrets)),
     (cardholder.Ordered, "back_key"),
 }
 """Fields that are shown on demand only."""

@@ -46,7 +46,9 @@ from setproto.messages.purchase import (
 )
 from setproto.messages.registry import INQ_REQ, INQ_RES, PINIT_REQ, PINIT_RES, PREQ, PRES
 from setproto.messages.wrapper import MessageIDs, Wire
-from setproto.roles.endpoint import Credentials, Endpoint, Received, Sent, decoded, party_of, same_purchase
+from setproto.roles.credentials import Credentials, label_party, party_of
+from setproto.roles.endpoint import Endpoint
+from setproto.roles.party import Received, Sent, decoded, same_purchase
 from setproto.roles.ports import Clock, Event, EventKind, Outgoing, RandomBytes, Reply, Store, Transaction
 from setproto.roles.table import TransitionTable
 
@@ -213,7 +215,7 @@ class Cardholder(Endpoint):
             brand_id=self.party.brand,
             thumbs=self.thumbs,
         )
-        sent = self.protect(PINIT_REQ, self.header(rrpid, MessageIDs(), anonymous=True), body)
+        sent = self.plain(PINIT_REQ, self.header(rrpid, MessageIDs(), anonymous=True), body)
         record = Purchase(
             state=TABLE.initial,
             lid_c=lid_c,
@@ -283,7 +285,7 @@ class Cardholder(Endpoint):
         record = self._purchase(transaction, lid_c)
         if wire.type is PINIT_RES:
             # The merchant has not seen a certificate yet, so it names this wallet by LID-C.
-            me = lid_c_party(self.party.brand, lid_c)
+            me = label_party(Role.cardholder, self.party.brand, lid_c)
             return self._on_pinit_res(transaction, record, self.receive(wire, PINIT_RES, addressed_to=me))
         if wire.type is PRES and record.ordered is not None:
             return self._on_pres(transaction, record, self.receive(wire, PRES), record.ordered.question, 0)
@@ -446,11 +448,6 @@ def merchant_name(certificate: ValidatedCertificate) -> str:
     """The merchant's name as its certificate has it, to be shown to the cardholder."""
     data = certificate.merchant_data
     return data.mer_name_seq[0].name if data is not None else certificate.party_id
-
-
-def lid_c_party(brand: str, lid_c: bytes) -> PartyID:
-    """How a merchant names a cardholder that has not shown a certificate yet."""
-    return PartyID(role=Role.cardholder, brand=brand, name=lid_c.hex())
 
 
 def hod_digest(

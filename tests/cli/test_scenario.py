@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from setproto.cli import app
-from setproto.messages.registry import MESSAGES
+from setproto.messages.registry import TRADE
 from setproto.scenario import SILENT, STEP_FIELDS, shipped
 from tests.cli.conftest import PAN, setproto
 from tests.cli.test_demo import EVERY_SUITE
@@ -114,7 +114,7 @@ def check(report: dict[str, Any], name: str, suite: str) -> None:
     assert report["ok"] is True
     assert report["problems"] == []
     assert report["messages"]
-    parties = {message.name: (message.sender.name, message.recipient.name) for message in MESSAGES.values()}
+    parties = {message.name: (message.sender.name, message.recipient.name) for message in TRADE}
     for n, message in enumerate(report["messages"], 1):
         assert set(message) == {"n", "name", "from", "to", "bytes"}
         assert message["n"] == n

@@ -17,7 +17,8 @@ from setproto.market import ACQUIRER_BIN, BRAND, Clock, certify_card, credential
 from setproto.messages.common import InstallRecurData, PartyID, Recurring, Role
 from setproto.messages.wrapper import unwrap
 from setproto.roles.cardholder import Cardholder, Order, PaymentCard
-from setproto.roles.endpoint import Credentials, Endpoint
+from setproto.roles.credentials import Credentials
+from setproto.roles.endpoint import Endpoint
 from setproto.roles.gateway import Gateway
 from setproto.roles.gateway import records as gateway_records
 from setproto.roles.gateway.batches import BATCHES, BatchRecord, BatchState

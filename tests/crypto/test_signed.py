@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import hashlib
 import tracemalloc
@@ -15,7 +14,7 @@ from cryptography import x509
 from pki import subject_key_identifier
 from pki.der import MAX_SIZE, tlv
 from setproto.crypto.cms import ID_DATA, Signer, Verified, verify
-from setproto.crypto.signed import MAX_CERTIFICATES, SignedData
+from setproto.crypto.signed import MAX_CERTIFICATES
 from setproto.crypto.suites import deterministic, suite
 from setproto.errors import (
     CertificateRefused,
@@ -522,16 +521,6 @@ def by_hand(
 def test_an_object_outside_the_profile_is_refused(alice: Party, change: dict[str, object]) -> None:
     with pytest.raises(DecodingFailure):
         check(forge(alice, b"x", ORDER, **change), alice)  # type: ignore[arg-type]
-
-
-def test_revocation_lists_are_not_part_of_the_profile(alice: Party) -> None:
-    """Nothing signs them and nothing reads them, so whoever passes the object on could add what it likes."""
-    for crls in (tlv(0xA1), tlv(0xA1, tlv(0x30)), tlv(0xA1, tlv(0x30, b"anything")), tlv(0xA1, tlv(0xA1, tlv(0x30)))):
-        with pytest.raises(DecodingFailure):
-            check(forge(alice, b"x", ORDER, crls=crls), alice)
-    assert [field.name for field in dataclasses.fields(SignedData)] == [
-        *("version", "digest_algorithms", "encap_content_info", "certificates", "signer_infos")
-    ]
 
 
 def test_certificates_out_of_order_are_refused(alice: Party, mallory: Party) -> None:

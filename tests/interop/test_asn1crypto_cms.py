@@ -19,13 +19,17 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import SubjectKeyIdentifier
 
-from setproto.crypto.cms import SecretKey, seal
+from setproto.crypto.cms import Enclosed, SecretKey, seal
+from setproto.crypto.possession import prove
 from tests.crypto.material import ORDER, SUITES, Party, party
+from tests.interop.brand import revocation
 
 CONTENT = b"one apple"
 CONTEXT = b"C to P, XID 7"
+BRAND_CRL_IDENTIFIER = "2.25.137087056187701533922853352641590903349.0.110"
 SECRET = SecretKey(bytes(range(32)), b"EK-1")
 
 
@@ -55,6 +59,18 @@ def load(data: bytes, spec: Any = ContentInfo) -> Any:
 
 def key_identifier(key: Any) -> bytes:
     return SubjectKeyIdentifier.from_public_key(key.public_key()).digest
+
+
+class AlgorithmIdentifier(core.Sequence):  # type: ignore[misc]
+    """Without asn1crypto's habit of adding NULL parameters."""
+
+    _fields: ClassVar = [("algorithm", core.ObjectIdentifier), ("parameters", core.Any, {"optional": True})]
+
+
+class SubjectPublicKeyInfo(core.Sequence):  # type: ignore[misc]
+    """Of keys that asn1crypto does not know, too."""
+
+    _fields: ClassVar = [("algorithm", AlgorithmIdentifier), ("public_key", core.OctetBitString)]
 
 
 # --- signed ---------------------------------------------------------------------------------------
@@ -170,6 +186,60 @@ def test_the_signature_verifies_over_the_attributes_as_parsed(name: str) -> None
         raw_verify(who, signer["signature"].native, to_be_signed[:-1] + b"?")
 
 
+@pytest.mark.parametrize("name", SUITES)
+def test_revocation_data_in_a_signed_object(name: str) -> None:
+    """RevocationInfoChoices (RFC 5652 §10.2.1): CRLs, and the BrandCRLIdentifier as another format."""
+    who, enclosed = party(name), revocation(name)
+    for given in (enclosed, Enclosed(enclosed.crls[:1]), Enclosed((), enclosed.bci)):
+        signed = load(who.signer.sign(CONTENT, ORDER, revocation=given))["content"]
+        choices = [(choice.name, choice.chosen) for choice in signed["crls"]]
+        assert sorted(chosen.dump() for kind, chosen in choices if kind == "crl") == sorted(given.crls)
+        others = [chosen for kind, chosen in choices if kind == "other"]
+        assert [info["other_rev_info_format"].dotted for info in others] == [BRAND_CRL_IDENTIFIER] * len(others)
+        assert [info["other_rev_info"].dump() for info in others] == ([] if given.bci is None else [given.bci])
+        encoded = [choice.dump() for choice in signed["crls"]]
+        assert encoded == sorted(encoded), "the order of DER (X.690 §11.6)"
+        (signer,) = signed["signer_infos"]
+        assert len(signer["signed_attrs"]) == 4, "as without"
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_every_value_of_a_proof_of_possession(name: str) -> None:
+    who = party(name)
+    hash_name, digest_oid, signature_oid = SIGNATURES[name]
+    info = load(prove(who.signing_key, name, CONTENT, ORDER))
+    assert info["content_type"].native == "signed_data"
+    signed = info["content"]
+    assert signed["version"].native == "v3"
+    assert [a["algorithm"].dotted for a in signed["digest_algorithms"]] == [digest_oid]
+    assert signed["encap_content_info"]["content_type"].dotted == ORDER.dotted_string
+    for absent in (signed["encap_content_info"]["content"], signed["certificates"], signed["crls"]):
+        assert isinstance(absent, core.Void)
+    (signer,) = signed["signer_infos"]
+    assert signer["version"].native == "v3"
+    assert signer["sid"].name == "subject_key_identifier"
+    # RFC 7093 §2, method 1, over the bits of the key: the last element of a SubjectPublicKeyInfo.
+    spki = who.signing_key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    bits = SubjectPublicKeyInfo.load(spki, strict=True)["public_key"].native
+    assert signer["sid"].native == hashlib.sha256(bits).digest()[:20]
+    assert signer["digest_algorithm"]["algorithm"].dotted == digest_oid
+    assert signer["signature_algorithm"]["algorithm"].dotted == signature_oid
+    assert isinstance(signer["unsigned_attrs"], core.Void)
+    attributes = {a["type"].dotted: a["values"] for a in signer["signed_attrs"]}
+    assert all(len(values) == 1 for values in attributes.values())
+    assert len(signer["signed_attrs"]) == len(attributes) == 3
+    assert attributes["1.2.840.113549.1.9.3"][0].dotted == ORDER.dotted_string
+    assert attributes["1.2.840.113549.1.9.4"][0].native == hashlib.new(hash_name, CONTENT).digest()
+    protection = attributes["1.2.840.113549.1.9.52"][0]
+    assert protection["digest_algorithm"].dump(force=True) == signer["digest_algorithm"].dump(force=True)
+    protected = protection["signature_algorithm"].untag()
+    assert protected.dump(force=True) == signer["signature_algorithm"].dump(force=True)
+    to_be_signed = signer["signed_attrs"].untag().dump(force=True)
+    raw_verify(who, signer["signature"].native, to_be_signed)
+    with pytest.raises(InvalidSignature):
+        raw_verify(who, signer["signature"].native, to_be_signed[:-1] + b"?")
+
+
 # --- sealed ---------------------------------------------------------------------------------------
 
 
@@ -177,12 +247,6 @@ class GCMParameters(core.Sequence):  # type: ignore[misc]
     """RFC 5084 §3.2."""
 
     _fields: ClassVar = [("aes_nonce", core.OctetString), ("aes_icv_len", core.Integer, {"default": 12})]
-
-
-class AlgorithmIdentifier(core.Sequence):  # type: ignore[misc]
-    """Without asn1crypto's habit of adding NULL parameters."""
-
-    _fields: ClassVar = [("algorithm", core.ObjectIdentifier), ("parameters", core.Any, {"optional": True})]
 
 
 class SharedInfo(core.Sequence):  # type: ignore[misc]

@@ -16,11 +16,14 @@ from asn1crypto import cms as asn1cms
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from setproto.crypto.cms import ID_DATA, SecretKey, Signer, seal, unseal, verify
+from pki.suites import key_identifier
+from setproto.crypto.cms import ID_DATA, Enclosed, SecretKey, Signer, seal, unseal, verify
+from setproto.crypto.possession import prove
 from setproto.crypto.recipients import SharedKey
 from setproto.crypto.suites import suite
 from setproto.errors import DecryptionFailure, ProtocolError
 from tests.crypto.material import ORDER, SUITES, Party, make_certificate, oid, party
+from tests.interop.brand import revocation
 
 OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="no openssl command")
@@ -84,6 +87,12 @@ class OpenSSL:
             *("-recip", f"{name}.pem", "-inkey", f"{name}.key"),
         )
         return result.stdout if result.returncode == 0 else None
+
+    def print(self, data: bytes) -> str:
+        """The object as the command shows it."""
+        result = self.run("cms", "-cmsout", "-print", "-inform", "DER", "-in", self.write("in.der", data))
+        assert result.returncode == 0, result.stderr
+        return result.stdout.decode()
 
     # --- making its own
 
@@ -177,6 +186,56 @@ def test_openssl_checks_our_signing_certificate_attribute_along_the_chain(openss
             *("-CAfile", "root.pem", "-purpose", "any", *options),
         )
         assert (result.returncode == 0) == good, result.stderr
+
+
+@pytest.mark.parametrize("name", CLASSIC)
+@pytest.mark.parametrize("what", ["CRLs", "BCI", "both"])
+def test_openssl_verifies_our_signature_with_revocation_data_enclosed(openssl: OpenSSL, name: str, what: str) -> None:
+    """It reads the CRLs as CRLs; the BrandCRLIdentifier is of a format that it does not know, and leaves alone."""
+    who, brand = party(name), revocation(name)
+    enclosed = {"CRLs": Enclosed(brand.crls), "BCI": Enclosed((), brand.bci), "both": brand}[what]
+    data = who.signer.sign(CONTENT, ORDER, revocation=enclosed)
+    assert openssl.verify(who, data) == CONTENT
+    assert openssl.verify(who, data[:-1] + bytes([data[-1] ^ 1])) is None
+    printed = openssl.print(data)
+    assert printed.count("d.crl:") == len(enclosed.crls)
+    assert printed.count("d.other:") == (enclosed.bci is not None)
+    assert ("2.25.137087056187701533922853352641590903349.0.110" in printed) == (enclosed.bci is not None)
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_openssl_reads_our_proof_of_possession(openssl: OpenSSL, name: str) -> None:
+    """A SignedData without certificates, that says nothing of its content but its type."""
+    who = party(name)
+    data = prove(who.signing_key, name, CONTENT, ORDER)
+    printed = " ".join(openssl.print(data).split())
+    assert "contentType: pkcs7-signedData" in printed
+    assert f"eContentType: undefined ({ORDER.dotted_string}) eContent: <ABSENT>" in printed
+    assert "certificates: <ABSENT> crls: <ABSENT> signerInfos: version: 3 d.subjectKeyIdentifier:" in printed
+    assert openssl.run("cms", "-cmsout", "-inform", "DER", "-in", openssl.write("in.der", data[:-1])).returncode != 0
+
+
+@pytest.mark.parametrize("name", CLASSIC)
+def test_openssl_verifies_our_proof_of_possession_given_a_certificate(openssl: OpenSSL, name: str) -> None:
+    """Once the key is certified, under the key identifier that the proof names, the command verifies the proof."""
+    who = party(name)
+    key = who.signing_key
+    certificate = make_certificate(key.public_key(), key, name="certified", ski=key_identifier(key.public_key()))
+    openssl.write("certified.pem", x509.load_der_x509_certificate(certificate).public_bytes(Encoding.PEM))
+
+    def verified(data: bytes, content: bytes = CONTENT) -> bool:
+        result = openssl.run(
+            *("cms", "-verify", "-binary", "-inform", "DER", "-in", openssl.write("in.der", data)),
+            *("-content", openssl.write("content", content), "-certfile", "certified.pem"),
+            *("-CAfile", "certified.pem", "-purpose", "any"),
+        )
+        return (result.returncode, result.stdout) == (0, content)
+
+    data = prove(key, name, CONTENT, ORDER)
+    assert verified(data)
+    assert not verified(data, CONTENT + b"\n")
+    assert not verified(data[:-1] + bytes([data[-1] ^ 1]))
+    assert not verified(prove(party(name, 1).signing_key, name, CONTENT, ORDER))
 
 
 @pytest.mark.parametrize("name", CLASSIC)

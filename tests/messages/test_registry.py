@@ -18,17 +18,23 @@ from setproto.messages.codes import (
     BatchOperation,
     CapCode,
     CapRevOrCredCode,
+    CertStatusCode,
     CloseStatus,
     CompletionCode,
     PCertCode,
+    RequestType,
     TransactionStatus,
     TransmissionStatus,
+    Wants,
 )
 from setproto.messages.common import Role
 from setproto.messages.registry import ERROR_TAG, MESSAGES, RESPONSES, MessageType, Operator
+from setproto.messages.wrapper import unwrap
+from tests.messages.registrations import every_message
 from tests.roles.scenes import LONG_STORY
 
-# Typed off set-protocol.md §2.3: the tags, and who sends what to whom.
+# Typed off set-protocol.md §2.3: the tags, and who sends what to whom.  C, M, P are the parties of a purchase, c, m and
+# p the CAs that certify them, g and b the CAs above these.
 TAGS = {
     "PInitReq": (0, "CM"),
     "PInitRes": (1, "MC"),
@@ -52,7 +58,18 @@ TAGS = {
     "PCertRes": (19, "PM"),
     "BatchAdminReq": (20, "MP"),
     "BatchAdminRes": (21, "PM"),
+    "CardCInitReq": (22, "Cc"),
+    "CardCInitRes": (23, "cC"),
+    "Me-AqCInitReq": (24, "Mm Pp"),
+    "Me-AqCInitRes": (25, "mM pP"),
+    "RegFormReq": (26, "Cc"),
+    "RegFormRes": (27, "cC"),
+    "CertReq": (28, "Cc Mm Pp"),
+    "CertRes": (29, "cC mM pP"),
+    "CertInqReq": (30, "Cc Mm Pp"),
+    "CertInqRes": (31, "cC mM pP"),
 }
+REGISTRATION = {name for name, (tag, _) in TAGS.items() if tag >= 22}
 
 
 def _names(text: str) -> list[str]:
@@ -112,13 +129,40 @@ OTHERS: dict[type[enum.IntEnum], str] = {
     TransactionStatus: "success unspecifiedFailure",
     AcqCardCode: "messageOfDay accountInfo callCustomerService",
 }
-CODE_LISTS: tuple[type[enum.IntEnum], ...] = (CompletionCode, AuthCode, CapCode, *OTHERS)
-PARTY = {Role.cardholder: "C", Role.merchant: "M", Role.gateway: "P"}
+# §5.10: numbers from 1.  Initial before renewal; cardholder, merchant, gateway; signature, key exchange, both.
+REQUESTS = [
+    who + when + what
+    for when in ("Initial", "Renewal")
+    for who in ("card", "mer", "pgwy")
+    for what in ("Sig", "Enc", "Both")
+]
+CERT_STATUS = _names(
+    """
+    requestComplete invalidLanguage invalidBIN sigValidationFail decryptionError requestInProgress rejectedByIssuer
+    requestPended rejectedByAquirer regFormAnswerMalformed rejectedByCA unableToEncryptCertRes
+    """
+)
+CODE_LISTS: tuple[type[enum.IntEnum], ...] = (CompletionCode, AuthCode, CapCode, *OTHERS, RequestType, CertStatusCode)
+PARTY = dict(zip(Role, "CMPcmpgb", strict=True))
+
+
+def pairs(kind: MessageType[object]) -> list[tuple[Role, Role]]:
+    return [(kind.sender, kind.recipient), *kind.further]
 
 
 @pytest.mark.parametrize("kind", MESSAGES.values(), ids=repr)
 def test_a_message_has_its_number_and_its_parties_from_set(kind: MessageType[object]) -> None:
-    assert TAGS[kind.name] == (kind.tag, PARTY[kind.sender] + PARTY[kind.recipient])
+    assert TAGS[kind.name] == (kind.tag, " ".join(PARTY[sender] + PARTY[to] for sender, to in pairs(kind)))
+
+
+@pytest.mark.parametrize("kind", MESSAGES.values(), ids=repr)
+def test_whoever_sends_and_whoever_gets_a_message_know_each_other(kind: MessageType[object]) -> None:
+    for sender, to in pairs(kind):
+        assert (kind.recipient_from(sender), kind.sender_to(to)) == (to, sender)
+    for stranger in set(Role) - {to for _, to in pairs(kind)}:
+        with pytest.raises(ProtocolError, match=f"{kind.name} is not for this role") as refusal:
+            kind.sender_to(stranger)
+        assert refusal.value.code is ErrorCode.messageNotSupported
 
 
 def test_error_has_its_number_from_set() -> None:
@@ -128,9 +172,11 @@ def test_error_has_its_number_from_set() -> None:
 def test_every_message_is_another() -> None:
     kinds = list(MESSAGES.values())
     for unique in ("tag", "name", "content_type"):
-        assert len({getattr(kind, unique) for kind in kinds}) == len(kinds) == len(TAGS) == 22
+        assert len({getattr(kind, unique) for kind in kinds}) == len(kinds) == len(TAGS) == 32
     assert [kind.tag for kind in kinds] == list(MESSAGES)
-    assert {kind.name for kind in kinds} == set(TAGS) == set(LONG_STORY)
+    assert {kind.name for kind in kinds} == set(TAGS)
+    assert set(TAGS) - REGISTRATION == set(LONG_STORY)
+    assert {message.kind.name for message in every_message()} == REGISTRATION
 
 
 def test_a_response_answers_the_request_before_it() -> None:
@@ -138,16 +184,37 @@ def test_a_response_answers_the_request_before_it() -> None:
         name: name.removesuffix("Req") + "Res" for name in TAGS if name.endswith("Req")
     }
     for tag, answer in RESPONSES.items():
-        assert (MESSAGES[tag].sender, MESSAGES[tag].recipient) == (answer.recipient, answer.sender)
+        assert pairs(MESSAGES[tag]) == [(to, sender) for sender, to in pairs(answer)]
+
+
+# Typed off §1.8; of the choices there this protocol has one each (docs/adr).
+REGISTRATION_OPERATORS = {
+    Operator.PLAIN: "CardCInitReq Me-AqCInitReq",
+    Operator.S: "CardCInitRes Me-AqCInitRes RegFormRes",
+    Operator.EXH: "RegFormReq",
+    Operator.ENCX: "CertReq",
+    Operator.ENCK: "CertRes CertInqRes",
+    Operator.SELF: "CertInqReq",
+}
 
 
 @pytest.mark.parametrize("kind", MESSAGES.values(), ids=repr)
 def test_a_message_is_protected_as_its_parties_need(kind: MessageType[object]) -> None:
     """What the gateway sends or gets is sealed, but for certificates; whatever is not the first message is signed."""
+    if kind.name in REGISTRATION:
+        assert kind.name in REGISTRATION_OPERATORS[kind.operator].split()
+        assert kind.baggage is None
+        return
     secret = Role.gateway in (kind.sender, kind.recipient) and kind.name not in ("PCertReq", "PCertRes")
     assert (kind.operator in (Operator.ENC, Operator.ENCB)) is secret
     assert (kind.operator is Operator.PLAIN) is (kind.name == "PInitReq")
     assert (kind.baggage is not None) is (kind.operator in (Operator.ENCB, Operator.DUAL))
+
+
+def test_a_message_of_a_registration_has_an_rrpid_and_is_about_no_purchase() -> None:
+    for message in every_message():
+        assert message.kind.locate(message.body) == (message.body.rrpid, None)
+        assert unwrap(message.data).header.rrpid == message.body.rrpid
 
 
 def test_identifiers_are_our_own_and_all_different() -> None:
@@ -169,12 +236,27 @@ def test_identifiers_are_our_own_and_all_different() -> None:
         (AuthCode, AUTH, 0),
         (CapCode, CAP, 0),
         *((codes_, _names(text), 0) for codes_, text in OTHERS.items()),
+        (RequestType, REQUESTS, 1),
+        (CertStatusCode, CERT_STATUS, 1),
     ],
 )
 def test_codes_are_sets(found: type[enum.IntEnum], expected: list[str], start: int) -> None:
     assert {code.name: code.value for code in found if code.value < 100} == {
         name: number for number, name in enumerate(expected, start)
     }
+
+
+@pytest.mark.parametrize("request_type", RequestType)
+def test_a_request_says_who_wants_what(request_type: RequestType) -> None:
+    """As its name does."""
+    name = request_type.name
+    applicants = {"card": Role.cardholder, "mer": Role.merchant, "pgwy": Role.gateway}
+    wants = {"Sig": Wants.SIG, "Enc": Wants.ENC, "Both": Wants.BOTH}
+    assert request_type.applicant == next(role for start, role in applicants.items() if name.startswith(start))
+    assert request_type.wants is next(what for end, what in wants.items() if name.endswith(end))
+    assert request_type.renewal is ("Renewal" in name)
+    # §6.7: the old key signs a renewal; the signature key that there is signs for a key-exchange key.
+    assert request_type.signed_by_certified_key is ("Renewal" in name or name.endswith("Enc"))
 
 
 def test_codes_of_our_own_begin_at_100() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pki.der import DecodingFailure, decode, encode, general_time, tlv
 from setproto.amounts import CurrencyAmount, Ratio
 from setproto.card import PAN
-from setproto.messages import batch, codes, common, error, payment, purchase
+from setproto.messages import batch, codes, common, distribution, error, payment, purchase, registration
 from setproto.messages.common import (
     Extension,
     InstallRecurData,
@@ -31,20 +31,54 @@ from setproto.messages.common import (
 from setproto.messages.error import Error, ErrorTBS
 from setproto.messages.oids import ARC
 from setproto.messages.purchase import AcqBackKeyData, HODInput, PANData, PIData
+from setproto.messages.registration import (
+    CA_ALG,
+    AcctData,
+    AcquirerID,
+    CABackKeyData,
+    CaMsg,
+    CertReqData,
+    CertResData,
+    CertResWire,
+    CertStatus,
+    FailedItem,
+    IDData,
+    KeySigned,
+    MerchantAcquirerID,
+    PANData0,
+    PANOnly,
+    ReferralData,
+    RegField,
+    RegFormOrReferral,
+    RegTemplate,
+)
+from tests.messages.registrations import every_message
 from tests.roles.scenes import begin, opened, taken_apart
 
 OID = ObjectIdentifier(f"{ARC}.9.9")
 PAN_TOKEN = payment.PANToken(pan="4111111111111111   ", card_expiry="203012", ex_nonce=b"n" * 32)
 PAN_DATA = PANData(pan="4111111111111111   ", card_expiry="203012", pan_secret=b"p" * 32, ex_nonce=b"n" * 32)
+PAN_ONLY = PANOnly(pan="4111111111111111   ", ex_nonce=b"n" * 32)
+PAN_DATA0 = PANData0(pan="4111111111111111   ", card_expiry="203012", card_secret=b"p" * 32, ex_nonce=b"n" * 32)
+BACK_KEY = CABackKeyData(ca_alg_id=CA_ALG, ca_key=b"k" * 32)
+STATUS = CertStatus(
+    cert_status_code=codes.CertStatusCode.regFormAnswerMalformed,
+    nonce_cca=b"p" * 32,
+    ee_message="once more, please",
+    ca_msg=CaMsg(card_logo_url="c", brand_logo_url="b", card_currency=978, cardholder_msg="Grüße"),
+    failed_item_seq=[FailedItem(item_number=1, item_reason="too short")],
+)
 
 
 def everything() -> dict[type, Any]:
-    """One real value of every type that travels, from a real purchase; what that lacks is made by hand."""
+    """One real value of every type that travels, from a real purchase and real registrations: of several the first
+    of those that leave least out.  What is not in them is made by hand."""
     found: dict[type, Any] = {}
 
     def collect(value: Any) -> None:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            found.setdefault(type(value), value)
+            if _present(value) > _present(found.get(type(value))):
+                found[type(value)] = value
             for field in dataclasses.fields(value):
                 collect(getattr(value, field.name))
         elif isinstance(value, list):
@@ -64,17 +98,26 @@ def everything() -> dict[type, Any]:
             collect(PIData(pi_head=paid.link.pi_head, pan_data=paid.pan_data))
             collect(paid.seals)
         scene.deliver()
+    for message in every_message():
+        for part in (message.body, *message.more):
+            collect(part)
     now = general_time(scene.market.clock())
     head = opened(scene.market, "InqRes", scene.sent["InqRes"].data).body.head
     tbs = ErrorTBS(head=head, error_code=8, error_nonce=bytes(32), error_oid=OID, bad_wrapper=b"?")
     by_hand = [
         InstallRecurData(recurring=Recurring(recurring_frequency=28, recurring_expiry=now)),
         Extension(extn_id=OID, critical=True, extn_value=b"?"),
-        Thumbs(cert_thumbs=[bytes(32)]),
+        Thumbs(cert_thumbs=[bytes(32)], crl_thumbs=[bytes(32)], brand_crl_id_thumbs=[bytes(32)]),
+        RegField(field_id=OID, field_name="n", field_desc="d", field_len=1, field_required=True, field_invisible=True),
+        RegTemplate(reg_form_id=1, brand_logo_url="b", card_logo_url="c", reg_field_seq=[RegField(field_name="n")]),
+        STATUS,
         SealContext(type=OID, version=2, suite="p256", sender=head.sender, recipient=head.recipient, xid=bytes(20)),
         HODInput(od=b"one book", purch_amt=CurrencyAmount.of("EUR 1.00"), od_salt=bytes(32)),
         AcqBackKeyData(acq_back_alg=OID, acq_back_key=b"k" * 32),
         Error(unsigned_error=tbs),
+        distribution.CRLNotificationTBS(head=head, date=now, crl_thumbprint=bytes(32)),
+        distribution.CRLNotificationResTBS(head=head, date=now, crl_thumbprint=bytes(32)),
+        distribution.BCIDistributionTBS(head=head, date=now, bci_thumbprint=bytes(32)),
         payment.EncB(enc=b"1", baggage=b"2"),
         payment.CapTokenData(
             xid=bytes(20), auth_rrpid=bytes(20), merchant_id="shop", auth_amt=CurrencyAmount.of("EUR 1.00")
@@ -92,6 +135,13 @@ def everything() -> dict[type, Any]:
     for value in by_hand:
         collect(value)
     return found
+
+
+def _present(value: Any) -> int:
+    """How many fields are not left out; of nothing, fewer than none."""
+    if value is None:
+        return -1
+    return sum(getattr(value, field.name) is not None for field in dataclasses.fields(value))
 
 
 def _more(trans_ids: TransIDs) -> list[Any]:
@@ -155,7 +205,7 @@ def _fields(cls: type) -> set[str]:
 
 
 def declared() -> Iterator[type]:
-    for module in (common, purchase, payment, batch, error):
+    for module in (common, purchase, payment, batch, error, registration, distribution):
         for value in vars(module).values():
             if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == module.__name__:
                 yield value
@@ -259,7 +309,7 @@ LIMITS = {
     ("HODInput", "od_salt"): (32, 32),
     ("AcqBackKeyData", "acq_back_key"): (32, 32),
     ("ErrorTBS", "error_nonce"): (32, 32),
-    ("Thumbs", "cert_thumbs"): (1, 32),
+    **{("Thumbs", name): (1, 32) for name in ("cert_thumbs", "crl_thumbs", "brand_crl_id_thumbs")},
     ("PResData", "pres_payload_seq"): (1, 64),
     ("CapReqData", "cap_item_seq"): (1, 100),
     ("CapTokenSeq", "tokens"): (1, 100),
@@ -296,8 +346,67 @@ LIMITS = {
     ("TransactionDetail", "brand_id"): (1, 40),
     ("BatchAdminResData", "request_digest"): (32, 32),
     ("BatchAdminResData", "pe_thumb"): (32, 32),
+    ("PANOnly", "pan"): (19, 19),
+    ("PANOnly", "ex_nonce"): (32, 32),
+    ("PANData0", "pan"): (19, 19),
+    ("PANData0", "card_expiry"): (6, 6),
+    ("PANData0", "card_secret"): (32, 32),
+    ("PANData0", "ex_nonce"): (32, 32),
+    ("AcctData", "acct_identification"): (1, 74),
+    ("AcctData", "ex_nonce"): (32, 32),
+    ("RegField", "field_name"): (1, 128),
+    ("RegField", "field_desc"): (1, 4096),
+    ("RegTemplate", "brand_logo_url"): (1, 512),
+    ("RegTemplate", "card_logo_url"): (1, 512),
+    ("RegFormData", "policy_text"): (1, 4096),
+    ("ReferralData", "reason"): (1, 4096),
+    ("ReferralData", "referral_url_seq"): (1, 16),
+    ("RegFormItem", "field_name"): (1, 128),
+    ("RegFormItem", "field_value"): (0, 4096),
+    ("MerchantAcquirerID", "merchant_bin"): (6, 6),
+    ("MerchantAcquirerID", "merchant_id"): (1, 30),
+    ("AcquirerID", "acquirer_bin"): (6, 6),
+    ("AcquirerID", "acquirer_business_id"): (1, 32),
+    ("CABackKeyData", "ca_key"): (32, 32),
+    ("FailedItem", "item_reason"): (1, 128),
+    ("CaMsg", "card_logo_url"): (1, 512),
+    ("CaMsg", "brand_logo_url"): (1, 512),
+    ("CaMsg", "cardholder_msg"): (1, 4096),
+    ("CertStatus", "nonce_cca"): (32, 32),
+    ("CertStatus", "ee_message"): (1, 4096),
+    ("CertStatus", "failed_item_seq"): (1, 64),
+    ("CertReqData", "reg_form"): (1, 64),
+    ("CertReqData", "key_proof"): (32, 32),
+    ("CertReqData", "ee_thumb"): (32, 32),
+    ("CertResData", "cert_thumbs"): (1, 2),
+    ("CRLNotificationTBS", "crl_thumbprint"): (32, 32),
+    ("CRLNotificationResTBS", "crl_thumbprint"): (32, 32),
+    ("BCIDistributionTBS", "bci_thumbprint"): (32, 32),
 }
+_REGISTRATION_LIMITS = {
+    **dict.fromkeys(("rrpid", "chall_ee", "chall_ee2", "chall_ee3", "chall_ca"), (20, 20)),
+    **dict.fromkeys(("request_digest", "account_digest", "cae_thumb"), (32, 32)),
+    **dict.fromkeys(("lid_ee", "lid_ca"), (1, 20)),
+    "brand_id": (1, 40),
+    "language": (1, 35),
+}
+for _name, _fields_of in {
+    "CardCInitReq": "rrpid lid_ee chall_ee brand_id",
+    "CardCInitResData": "request_digest rrpid lid_ee chall_ee cae_thumb",
+    "MeAqCInitReq": "rrpid lid_ee chall_ee brand_id language",
+    "MeAqCInitResData": "request_digest rrpid lid_ee chall_ee lid_ca chall_ca cae_thumb",
+    "RegFormReqData": "rrpid lid_ee chall_ee2 language account_digest",
+    "RegFormResData": "request_digest rrpid lid_ee chall_ee2 lid_ca chall_ca cae_thumb",
+    "CertReqData": "rrpid lid_ee chall_ee3 lid_ca chall_ca account_digest",
+    "CertResData": "request_digest rrpid lid_ee chall_ee3 lid_ca",
+    "CertInqReqData": "rrpid lid_ee chall_ee3 lid_ca",
+}.items():
+    LIMITS.update({(_name, field): _REGISTRATION_LIMITS[field] for field in _fields_of.split()})
 BY_NAME = {cls.__name__: cls for cls in VALUES}
+
+
+def wrong_sizes(least: int, most: int) -> list[int]:
+    return [size for size in (least - 1, most + 1) if size >= 0]
 
 
 def of_size(value: Any, size: int) -> Any:
@@ -312,7 +421,7 @@ def test_a_field_has_its_size(name: str, field: str) -> None:
     for size in {least, most}:
         good = dataclasses.replace(value, **{field: of_size(own, size)})
         assert decode(type(value), encode(good)) == good
-    for size in (least - 1, most + 1):
+    for size in wrong_sizes(least, most):
         with pytest.raises(ValueError):  # noqa: PT011
             encode(dataclasses.replace(value, **{field: of_size(own, size)}))
 
@@ -324,7 +433,7 @@ def test_a_field_of_another_size_is_not_read(name: str, field: str) -> None:
     value = VALUES[BY_NAME[name]]
     free = _without_limits(type(value))
     fields = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
-    for size in (least - 1, most + 1):
+    for size in wrong_sizes(least, most):
         data = asn1.encode_der(free(**{**fields, field: of_size(fields[field], size)}))
         with pytest.raises(DecodingFailure):
             decode(type(value), data)
@@ -387,9 +496,157 @@ def test_an_error_is_signed_or_unsigned() -> None:
 
 def test_a_value_that_is_not_in_the_list_is_not_read() -> None:
     encoded = encode(PartyID(role=Role.merchant, brand="B", name="n"))
-    for role in (3, 127, 255):
+    for role in (8, 127, 255):
         with pytest.raises(DecodingFailure):
             decode(PartyID, encoded.replace(b"\x02\x01\x01", bytes((2, 1, role))))
+    encoded = encode(CertStatus(cert_status_code=codes.CertStatusCode.rejectedByCA))
+    assert encoded == tlv(0x30, b"\x02\x01\x0b")
+    for code in (0, 13, 255):
+        with pytest.raises(DecodingFailure):
+            decode(CertStatus, tlv(0x30, bytes((2, 1, code))))
+
+
+# --- invariants of registration -------------------------------------------------------------------
+
+ID = MerchantAcquirerID(merchant_bin="411111", merchant_id="shop")
+GATEWAY_ID = AcquirerID(acquirer_bin="411111", acquirer_business_id="gw")
+
+
+def refuses(cls: type, words: str, *wrong: dict[str, Any]) -> None:
+    """Neither made nor read: the octets are those of somebody who has no such rule."""
+    free = _without_limits(cls)
+    for fields in wrong:
+        with pytest.raises(ValueError, match=words):
+            cls(**fields)
+        with pytest.raises(DecodingFailure):
+            decode(cls, asn1.encode_der(free(**fields)))
+
+
+def _given(value: Any, **changes: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)} | changes
+
+
+def test_a_request_of_an_applicant_is_signed() -> None:
+    assert KeySigned(content=b"?", by_new_key=b"1").by_certified_key is None
+    assert KeySigned(content=b"?", by_certified_key=b"1").by_new_key is None
+    assert KeySigned(content=b"?", by_new_key=b"1", by_certified_key=b"2")
+    refuses(KeySigned, "not signed", {"content": b"?"})
+
+
+@pytest.mark.parametrize(
+    ("cls", "one", "other"),
+    [
+        (CertResWire, {"signed": b"1"}, {"sealed": b"1"}),
+        (
+            RegFormOrReferral,
+            {"reg_form_data": VALUES[registration.RegFormData]},
+            {"referral_data": ReferralData(reason="r")},
+        ),
+        (IDData, {"merchant_acquirer_id": ID}, {"acquirer_id": GATEWAY_ID}),
+    ],
+)
+def test_exactly_one_of_two(cls: type, one: dict[str, Any], other: dict[str, Any]) -> None:
+    for good in (one, other):
+        assert decode(cls, encode(cls(**good))) == cls(**good)
+    refuses(cls, "either", {}, one | other)
+
+
+def test_a_bin_is_six_digits() -> None:
+    assert (IDData(merchant_acquirer_id=ID).bin, IDData(merchant_acquirer_id=ID).name) == ("411111", "shop")
+    assert (IDData(acquirer_id=GATEWAY_ID).bin, IDData(acquirer_id=GATEWAY_ID).name) == ("411111", "gw")
+    for number in ("41111x", "     1", "٣" * 6):
+        refuses(
+            IDData,
+            "six digits",
+            {"merchant_acquirer_id": dataclasses.replace(ID, merchant_bin=number)},
+            {"acquirer_id": dataclasses.replace(GATEWAY_ID, acquirer_bin=number)},
+        )
+
+
+def test_a_thumbprint_has_32_octets_and_no_list_of_them_is_empty() -> None:
+    for name in ("cert_thumbs", "crl_thumbs", "brand_crl_id_thumbs"):
+        assert decode(Thumbs, encode(Thumbs(**{name: [bytes(32)]}))) == Thumbs(**{name: [bytes(32)]})
+        refuses(Thumbs, "32", {name: [bytes(31)]}, {name: [bytes(33)]}, {name: [bytes(32), b""]}, {name: []})
+    refuses(Thumbs, "at least one list", {}, {"cert_thumbs": [bytes(32)], "crl_thumbs": []})
+
+
+def test_a_form_has_1_to_64_fields_and_each_another_name() -> None:
+    """A form with two fields of one name could not be answered."""
+    fields = [RegField(field_name=str(number)) for number in range(65)]
+    for good in (fields[:1], fields[:64]):
+        form = RegTemplate(reg_form_id=1, reg_field_seq=good)
+        assert decode(RegTemplate, encode(form)) == form
+    for wrong in ([], fields):
+        with pytest.raises(ValueError):  # noqa: PT011
+            encode(RegTemplate(reg_form_id=1, reg_field_seq=wrong))
+        with pytest.raises(DecodingFailure):
+            decode(RegTemplate, asn1.encode_der(_without_limits(RegTemplate)(reg_form_id=1, reg_field_seq=wrong)))
+    twice = [*fields[:2], RegField(field_name="1", field_len=3)]
+    refuses(RegTemplate, "two fields", {"reg_form_id": 1, "reg_field_seq": twice})
+
+
+def test_a_field_has_room_and_a_currency_a_number() -> None:
+    for length in (1, 4096):
+        assert decode(RegField, encode(RegField(field_name="n", field_len=length))).field_len == length
+    refuses(RegField, "room", *({"field_name": "n", "field_len": length} for length in (-1, 0, 4097)))
+    for currency in (1, 999):
+        assert decode(CaMsg, encode(CaMsg(card_currency=currency))).card_currency == currency
+    refuses(CaMsg, "currency", *({"card_currency": currency} for currency in (-1, 0, 1000)))
+
+
+def test_a_url_has_1_to_512_octets() -> None:
+    for good in ("u", "u" * 512):
+        referral = ReferralData(referral_url_seq=[good])
+        assert decode(ReferralData, encode(referral)) == referral
+    for wrong in ("", "u" * 513):
+        with pytest.raises(ValueError):  # noqa: PT011
+            encode(ReferralData(referral_url_seq=["u", wrong]))
+        data = tlv(0x30, tlv(0xA1, tlv(0x0C, b"u"), tlv(0x0C, wrong.encode())))
+        with pytest.raises(DecodingFailure):
+            decode(ReferralData, data)
+
+
+def test_a_certificate_request_has_a_key_and_a_proof_for_a_key_exchange_key() -> None:
+    request = VALUES[CertReqData]
+    assert request.public_key_s
+    assert request.public_key_e
+    refuses(
+        CertReqData,
+        "at least one key",
+        _given(request, public_key_s=None, public_key_e=None, key_proof=None),
+    )
+    refuses(
+        CertReqData,
+        "comes with its proof",
+        _given(request, public_key_e=None),
+        _given(request, key_proof=None),
+    )
+    for good in (
+        dataclasses.replace(request, public_key_s=None),
+        dataclasses.replace(request, public_key_e=None, key_proof=None),
+    ):
+        assert decode(CertReqData, encode(good)) == good
+
+
+@pytest.mark.parametrize("code", codes.CertStatusCode)
+def test_certificates_come_exactly_with_request_complete(code: codes.CertStatusCode) -> None:
+    status = dataclasses.replace(STATUS, cert_status_code=code)
+    thumbs = [bytes(32)]
+    with_, without = (_given(VALUES[CertResData], cert_status=status, cert_thumbs=given) for given in (thumbs, None))
+    good, wrong = (with_, without) if code is codes.CertStatusCode.requestComplete else (without, with_)
+    assert decode(CertResData, encode(CertResData(**good))) == CertResData(**good)
+    refuses(CertResData, "exactly with requestComplete", wrong)
+
+
+def test_what_is_not_said_in_a_registration_is_not_written() -> None:
+    """DEFAULT FALSE, and optional parts: nothing for nothing (X.690 §11.5)."""
+    assert encode(RegField(field_name="n")) == tlv(0x30, b"\x0c\x01n")
+    assert encode(RegField(field_name="n", field_required=True)) == tlv(0x30, b"\x0c\x01n\x01\x01\xff")
+    assert encode(RegField(field_name="n", field_invisible=True)) == tlv(0x30, b"\x0c\x01n\x83\x01\xff")
+    assert encode(CaMsg()) == encode(ReferralData()) == tlv(0x30)
+    for octets in (b"\x0c\x01n\x01\x01\x00", b"\x0c\x01n\x83\x01\x00"):
+        with pytest.raises(DecodingFailure):
+            decode(RegField, tlv(0x30, octets))
 
 
 def test_the_first_critical_extension_is_named() -> None:
@@ -430,6 +687,9 @@ NUMBERS = {
     batch.ReturnTransactionDetail: ("starting_point", "maximum_items"),
     batch.BatchAdminReqData: ("batch_id",),
     batch.BatchAdminResData: ("batch_id", "purged_below"),
+    RegTemplate: ("reg_form_id",),
+    CertReqData: ("reg_form_id",),
+    FailedItem: ("item_number",),
 }
 
 
@@ -459,7 +719,19 @@ def test_texts_survive_the_wire(language: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [PAN_DATA, PAN_TOKEN, VALUES[PIData], VALUES[AcqBackKeyData]], ids=lambda v: type(v).__name__
+    "value",
+    [
+        PAN_DATA,
+        PAN_TOKEN,
+        VALUES[PIData],
+        VALUES[AcqBackKeyData],
+        PAN_ONLY,
+        PAN_DATA0,
+        AcctData(acct_identification="4111", ex_nonce=b"n" * 32),
+        BACK_KEY,
+        STATUS,
+    ],
+    ids=lambda v: type(v).__name__,
 )
 def test_account_data_and_keys_do_not_show(value: Any) -> None:
     for shown in (
@@ -483,6 +755,32 @@ def test_account_data_becomes_a_card_that_redacts_itself() -> None:
     assert PAN_DATA.secret().reveal() == b"p" * 32
     with pytest.raises(ValueError, match="not a card number"):
         dataclasses.replace(PAN_DATA, pan="4111111111111112   ").card("Marque")
+
+
+def test_account_data_of_a_registration_becomes_a_card_that_redacts_itself() -> None:
+    card = PAN_DATA0.card("Marque")
+    assert (card.brand, card.pan, card.expiry.reveal()) == ("Marque", PAN("4111111111111111"), "203012")
+    assert "4111" not in repr((card, PAN_DATA0.secret(), PAN_ONLY.read()))
+    assert PAN_DATA0.secret().reveal() == b"p" * 32
+    assert PANData0.of(card, PAN_DATA0.secret(), b"n" * 32) == PAN_DATA0
+    assert PAN_ONLY.read() == card.pan
+    assert PANOnly.of(card.pan, b"n" * 32) == PAN_ONLY
+    for wrong in ("4111111111111112   ", " " * 19, "4111 111111111111  "):
+        for attempt in (dataclasses.replace(PAN_DATA0, pan=wrong).card, lambda _, pan=wrong: _read(pan)):
+            with pytest.raises(ValueError, match="not a card number"):
+                attempt("Marque")
+    with pytest.raises(ValueError, match="YYYYMM"):
+        dataclasses.replace(PAN_DATA0, card_expiry="203013").card("Marque")
+
+
+def test_card_numbers_of_every_length_take_the_same_room() -> None:
+    """The size of a sealed object must not tell how long the number in it is (PX-3)."""
+    numbers = [PAN(number) for number in ("500000000009", "378282246310005", "4111111111111111", "6304000000000000000")]
+    assert {len(encode(PANOnly.of(pan, bytes(32)))) for pan in numbers} == {len(encode(PAN_ONLY))}
+
+
+def _read(pan: str) -> PAN:
+    return dataclasses.replace(PAN_ONLY, pan=pan).read()
 
 
 def test_a_party_is_shown_by_role_and_name() -> None:

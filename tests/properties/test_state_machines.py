@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 
 from pki import BrandTree, build_brand_tree
 from setproto.errors import UsageError
-from setproto.market import BRAND, Clock, Market
+from setproto.market import BRAND, TRADERS, Clock, Market
 from setproto.messages.codes import AuthCode
 from setproto.messages.common import Role
 from setproto.roles import cardholder
@@ -194,7 +194,7 @@ class Marketplace(RuleBasedStateMachine):
         except UsageError:
             assert record.outstanding is None
 
-    @rule(role=st.sampled_from(list(Role)))
+    @rule(role=st.sampled_from(TRADERS))
     def restart(self, role: Role) -> None:
         self.market = restarted(self.market, role)
 
@@ -240,7 +240,7 @@ class Marketplace(RuleBasedStateMachine):
             assert {event.kind for event in reply.events} <= {EventKind.REFUSED}
             assert state(self.market) == kept
 
-    @rule(number=st.integers(0, 999), role=st.sampled_from(list(Role)))
+    @rule(number=st.integers(0, 999), role=st.sampled_from(TRADERS))
     def misdeliver(self, number: int, role: Role) -> None:
         message = self.pick(self.history, number)
         if role is not message.to and message.name != "Error":

@@ -28,7 +28,7 @@ from setproto.card import PAN, Card, CardExpiry, CardSecret, PANSecret
 from setproto.crypto.cms import Recipient, seal, unseal
 from setproto.crypto.dual import Part
 from setproto.errors import ErrorCode
-from setproto.market import Market, certify_card, credentials
+from setproto.market import TRADERS, Market, certify_card, credentials
 from setproto.messages.codes import AuthCode
 from setproto.messages.common import PartyID, Role
 from setproto.messages.error import Error, ErrorTBS
@@ -36,15 +36,17 @@ from setproto.messages.oids import ID_OI_DATA, ID_PAN_DATA, ID_PI_DATA, ID_PI_OI
 from setproto.messages.payment import PaymentInstruction
 from setproto.messages.purchase import OI, PAN_FIELD, PI, PURCHASE, OIData, PANData, PIData, PIOILink, PISeals, PReq
 from setproto.messages.registry import MESSAGES, PREQ, MessageType, Operator
-from setproto.messages.wrapper import MessageHeader, MessageIDs, header, header_digest, unwrap, wrap
-from setproto.roles.cardholder import Cardholder, Order, PaymentCard, lid_c_party
-from setproto.roles.endpoint import EXCHANGE_KINDS, Credentials, Endpoint, Received, baggage_digest
+from setproto.messages.wrapper import MessageHeader, MessageIDs, Wire, header, header_digest, unwrap, wrap
+from setproto.roles.cardholder import Cardholder, Order, PaymentCard
+from setproto.roles.credentials import EXCHANGE_KINDS, Credentials, label_party
+from setproto.roles.endpoint import Endpoint
 from setproto.roles.gateway import Gateway
 from setproto.roles.gateway import records as gateway_records
 from setproto.roles.merchant import Merchant
 from setproto.roles.merchant.records import PurchaseRecord, State
 from setproto.roles.operations import OpState
-from setproto.roles.ports import EventKind, Outgoing, Reply
+from setproto.roles.party import Received, baggage_digest
+from setproto.roles.ports import EventKind, Outgoing, Reply, Transaction
 from setproto.store import MemoryStore
 
 STORY = ("PInitReq", "PInitRes", "PReq", "AuthReq", "AuthRes", "PRes", "CapReq", "CapRes", "InqReq", "InqRes")
@@ -197,7 +199,7 @@ def bank(account: Account) -> tuple[Any, ...]:
 
 def state(market: Market) -> tuple[Any, ...]:
     """Everything that anybody would still know after a crash: all stores, and the money."""
-    return (*(snapshot(market.stores[role]) for role in Role), bank(market.account))
+    return (*(snapshot(market.stores[role]) for role in TRADERS), bank(market.account))
 
 
 class Step(enum.Enum):
@@ -345,9 +347,16 @@ def with_account(market: Market, balance: str = "EUR 1000.00") -> Market:
     )
 
 
+class Impostor(Endpoint):
+    """Makes messages in somebody's name; takes none."""
+
+    def process(self, wire: Wire, transaction: Transaction) -> Reply:
+        raise NotImplementedError
+
+
 def in_the_name_of(market: Market, who: Endpoint, keys: Credentials) -> Endpoint:
     """Somebody who sends under ``who``'s name with other keys and certificates."""
-    return Endpoint(
+    return Impostor(
         replace(keys, party=who.party), who.validator, MemoryStore(), clock=market.clock, random=market.random
     )
 
@@ -363,7 +372,7 @@ def opened(market: Market, name: str, data: bytes) -> Received[Any]:
     me = None
     if name == "PInitRes":
         assert wire.header.message_ids.lid_c is not None
-        me = lid_c_party(market.tree.brand, wire.header.message_ids.lid_c)
+        me = label_party(Role.cardholder, market.tree.brand, wire.header.message_ids.lid_c)
     return receiver.receive(wire, kind, addressed_to=me)
 
 

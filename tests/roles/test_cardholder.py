@@ -16,7 +16,8 @@ from setproto.messages.common import Extension, Role, Thumbs
 from setproto.messages.oids import ARC
 from setproto.messages.purchase import AuthStatus, CapStatus, CreditStatus, PResPayload, Results
 from setproto.messages.registry import INQ_RES, PRES
-from setproto.roles.cardholder import State, lid_c_party
+from setproto.roles.cardholder import State
+from setproto.roles.credentials import label_party
 from setproto.roles.ports import EventKind
 from tests.roles.scenes import (
     KIND,
@@ -106,7 +107,7 @@ def test_a_pinit_res_with_an_extension_that_is_not_critical_is_read() -> None:
 
 def test_a_pinit_res_for_another_cardholders_question() -> None:
     scene = before("PInitRes")
-    other = remade(scene, to=lid_c_party(scene.market.tree.brand, b"somebody"))
+    other = remade(scene, to=label_party(Role.cardholder, scene.market.tree.brand, b"somebody"))
     refuses(scene, other, ErrorCode.wrongRecipient)
 
 

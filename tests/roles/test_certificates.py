@@ -16,9 +16,9 @@ from pki import Authority, BrandTree, CertificateKind, build_brand_tree
 from pki.names import ca_name
 from setproto.crypto.cms import Signer
 from setproto.errors import CertificateRefused, ErrorCode
-from setproto.market import Market, certify_card, credentials
+from setproto.market import TRADERS, Market, certify_card, credentials
 from setproto.messages.common import Role
-from setproto.roles.endpoint import Credentials, party_of
+from setproto.roles.credentials import Credentials, party_of
 from setproto.roles.ports import Reply
 from tests.pki.forging import Draft, key_of, serial_of
 from tests.roles.scenes import (
@@ -229,7 +229,7 @@ def test_a_payment_instruction_under_a_cardholder_certificate_that_is_not_good(
 
 
 @pytest.mark.prop("PX-12")
-@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("role", TRADERS)
 def test_without_current_revocation_lists_nobody_is_believed(role: Role) -> None:
     """31 days later every CRL has run out; messages of that day meet no current list."""
     name = {Role.cardholder: "PInitRes", Role.merchant: "InqReq", Role.gateway: "CapReq"}[role]

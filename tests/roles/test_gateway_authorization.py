@@ -18,7 +18,7 @@ from setproto.amounts import CurrencyAmount
 from setproto.crypto.cms import Recipient, RecipientKey, seal
 from setproto.crypto.dual import Part
 from setproto.errors import ErrorCode
-from setproto.market import Market
+from setproto.market import TRADERS, Market
 from setproto.messages.codes import AuthCode, CapCode, CompletionCode
 from setproto.messages.common import Extension, InstallRecurData, PartyID, Role, Thumbs
 from setproto.messages.oids import ARC, ID_OI_DATA, ID_PAN_DATA
@@ -27,8 +27,8 @@ from setproto.messages.purchase import PAN_FIELD, PURCHASE, OIData, PISeals, PRe
 from setproto.messages.registry import AUTH_REQ, MessageType
 from setproto.messages.wrapper import MessageIDs, header, unwrap, wrap
 from setproto.roles.cardholder import PaymentCard
-from setproto.roles.endpoint import Received
 from setproto.roles.gateway import records
+from setproto.roles.party import Received
 from setproto.roles.ports import Advice, AuthorizationDecision, AuthorizationRequest, EventKind, NoReply, Reply
 from tests.pki.forging import Draft
 from tests.roles.scenes import (
@@ -815,7 +815,7 @@ def test_a_bank_that_does_not_answer_uses_nothing_up() -> None:
     assert_refused(market.gateway.handle(scene.data), ErrorCode.unspecifiedFailure)
     assert state(market) == kept
     assert_refused(market.gateway.handle(scene.data), ErrorCode.unspecifiedFailure)
-    assert snapshot(market.stores[P]) == kept[list(Role).index(P)]
+    assert snapshot(market.stores[P]) == kept[TRADERS.index(P)]
     market.gateway.issuer = market.issuer
     (event,) = market.gateway.handle(scene.data).events
     assert event.code is AuthCode.approved

@@ -23,11 +23,11 @@ from setproto.market import ACQUIRER_BIN, BRAND, Clock, Market, certify_card, cr
 from setproto.messages.common import InstallRecurData, PartyID, Recurring, Role
 from setproto.messages.payment import AuthResBaggage, CapTokenSeq, PaymentInstruction
 from setproto.roles.cardholder import Cardholder, PaymentCard
-from setproto.roles.endpoint import baggage_digest
 from setproto.roles.gateway import records as gateway_records
 from setproto.roles.merchant import Merchant, requests
 from setproto.roles.merchant import records as merchant_records
 from setproto.roles.operations import LIVE
+from setproto.roles.party import baggage_digest
 from setproto.roles.ports import Event, EventKind, Outgoing, Reply
 from setproto.store import MemoryStore
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from setproto.errors import ErrorCode
+from setproto.market import TRADERS
 from setproto.messages.codes import BatchOperation
 from setproto.messages.common import Role
 from setproto.messages.registry import CAP_REV_RES, CRED_RES
@@ -54,7 +55,7 @@ def xid(scene: Scene) -> bytes:
 def state(scene: Scene) -> Any:
     """Everything that anybody has written down."""
     account = scene.market.account
-    stores = [scene.market.stores[role].dump() for role in Role]
+    stores = [scene.market.stores[role].dump() for role in TRADERS]
     return stores, dict(account.held), dict(account.captured), dict(account.credited)
 
 

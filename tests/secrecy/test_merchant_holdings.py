@@ -28,7 +28,7 @@ from pki.der import encode
 from setproto.amounts import CurrencyAmount
 from setproto.card import PAN, Card, CardExpiry, PANSecret
 from setproto.errors import UsageError
-from setproto.market import ACQUIRER_BIN, BRAND, Clock, Delivery, Market
+from setproto.market import ACQUIRER_BIN, BRAND, TRADERS, Clock, Delivery, Market
 from setproto.messages.batch import ReturnTransactionDetail
 from setproto.messages.codes import AcqCardCode, AuthCode, BatchOperation
 from setproto.messages.common import InstallRecurData, Role
@@ -160,7 +160,7 @@ def shop(tree: Any, purchases: int, lot: random.Random, expired: bool = False) -
             market.deliver(again.sender, again.message)
         if lot.random() < 0.02:  # to the wrong party
             astray = lot.choice(market.deliveries[-40:]).message
-            market.deliver(Role.cardholder, Outgoing(lot.choice(list(Role)), astray.name, astray.data))
+            market.deliver(Role.cardholder, Outgoing(lot.choice(TRADERS), astray.name, astray.data))
         if lot.random() < 0.05:
             market.clock.advance(timedelta(minutes=1))
     return done

@@ -19,7 +19,7 @@ import pytest
 from pki.der import DecodingFailure, decode, encode
 from setproto.messages.payment import AcqCardCodeMsg, AuthTokenData, CapTokenData, PANToken
 from setproto.messages.purchase import HODInput, PANData, PIOILink
-from setproto.messages.registry import MESSAGES
+from setproto.messages.registry import TRADE
 from setproto.roles.cardholder import Cardholder
 from tests.secrecy.scan import base64_cores
 from tests.secrecy.spy import (
@@ -191,7 +191,7 @@ def test_the_traffic_has_declines_captures_repetitions_and_refusals(suite: str) 
     assert told >= {("AUTHORIZATION", "recurringTooSoon"), ("MESSAGE", "callCustomerService")}
     assert told >= {(name, "success") for name in done}
     assert {kind for kind, _ in told} >= {"REPEATED", "REFUSED", "RESULT", "ERROR_RECEIVED"}
-    assert {sent.name for sent in world(suite).wire} == {"Error", *(message.name for message in MESSAGES.values())}
+    assert {sent.name for sent in world(suite).wire} == {"Error", *(message.name for message in TRADE)}
 
 
 @every_suite

@@ -31,7 +31,8 @@ from setproto.messages.codes import AcqCardCode, AuthCode, BatchOperation
 from setproto.messages.common import InstallRecurData, PartyID, Recurring, Role
 from setproto.messages.payment import AcqCardCodeMsg
 from setproto.roles.cardholder import Cardholder, Order, PaymentCard
-from setproto.roles.endpoint import Credentials, Endpoint
+from setproto.roles.credentials import Credentials
+from setproto.roles.endpoint import Endpoint
 from setproto.roles.gateway import Gateway
 from setproto.roles.merchant import Merchant
 from setproto.roles.ports import Event, EventKind, Outgoing

@@ -3,6 +3,7 @@
 import typer
 
 from setproto.cli.ca.look import export, list_, log, show, verify
+from setproto.cli.ca.register import register
 from setproto.cli.ca.work import bci, crl, example, init, issue, renew, revoke, rollover
 
 __all__ = ["ca"]
@@ -15,6 +16,7 @@ ca = typer.Typer(
 ca.command()(example)
 ca.command()(init)
 ca.add_typer(issue, name="issue")
+ca.add_typer(register, name="register")
 ca.command()(renew)
 ca.command()(revoke)
 ca.command()(crl)

@@ -130,6 +130,13 @@ def looking(directory: Path, database: str | None) -> Iterator[tuple[Transaction
 @contextmanager
 def working(directory: Path, database: str | None, passphrase_file: Path | None) -> Iterator[Office]:
     """The office with its keys; what is done in the block becomes durable at its end, or not at all."""
+    with unlocked(directory, database, passphrase_file) as (store, vault), store.transaction() as transaction:
+        yield Office(transaction, now(), vault)
+
+
+@contextmanager
+def unlocked(directory: Path, database: str | None, passphrase_file: Path | None) -> Iterator[tuple[SQLStore, Vault]]:
+    """The store and the keys, for what takes several transactions."""
     with answering(), opened(directory, database) as store:
         with store.transaction() as transaction:
             suite = Office(transaction, now()).hierarchy.key_suite
@@ -137,8 +144,7 @@ def working(directory: Path, database: str | None, passphrase_file: Path | None)
         passphrase = ca_passphrase(passphrase_file)
         with store.transaction() as transaction:
             vault = Vault.open(transaction, passphrase, suite)
-        with store.transaction() as transaction:
-            yield Office(transaction, now(), vault)
+        yield store, vault
 
 
 def ca_passphrase(file: Path | None, *, new: bool = False) -> str:
@@ -160,14 +166,15 @@ def _passphrase(file: Path | None, variable: str, prompt: str, new: bool) -> str
             raise UsageError(f"{file}: not text") from None
     elif variable in os.environ:
         found = os.environ[variable]
-    elif _terminal():
+    elif terminal():
         found = typer.prompt(prompt, hide_input=True, confirmation_prompt=new, err=True)
     else:
         raise UsageError(f"no passphrase: there is no terminal to ask, and ${variable} is not set")
     return acceptable(found) if new else found
 
 
-def _terminal() -> bool:
+def terminal() -> bool:
+    """Whether there is somebody to ask."""
     return sys.stdin.isatty()
 
 

@@ -148,7 +148,7 @@ def cardholder(
 
     def wanted(office: Office) -> list[Wanted]:
         octets = os.urandom(32) if unique_id is None else _octets(unique_id)
-        of = _brand(office.hierarchy, brand)
+        of = brand_meant(office.hierarchy, brand)
         return parties.cardholder(office.hierarchy, of, issuer=issuer, unique_id=octets, card_name=card_name)
 
     place = (directory, database, passphrase_file)
@@ -180,7 +180,7 @@ def merchant(
     def wanted(office: Office) -> list[Wanted]:
         return parties.merchant(
             office.hierarchy,
-            _brand(office.hierarchy, brand),
+            brand_meant(office.hierarchy, brand),
             mer_id=mer_id,
             name=shown_as,
             acquirer=acquirer,
@@ -213,7 +213,7 @@ def gateway(
     """A payment gateway's two certificates: for signatures, and for envelopes sealed to it."""
 
     def wanted(office: Office) -> list[Wanted]:
-        of = _brand(office.hierarchy, brand)
+        of = brand_meant(office.hierarchy, brand)
         return parties.gateway(
             office.hierarchy, of, gateway_id=gateway_id, acquirer=acquirer, card_cert_required=card_cert_required
         )
@@ -365,7 +365,7 @@ def _issue(
         typer.echo(f"written: {out / file}")
 
 
-def _brand(hierarchy: Hierarchy, name: str | None) -> Brand:
+def brand_meant(hierarchy: Hierarchy, name: str | None) -> Brand:
     """The brand that is meant.  UsageError if there are several and none was named."""
     if name is None and len(hierarchy.brand) > 1:
         raise UsageError(f"--brand is needed: {', '.join(brand.name for brand in hierarchy.brand)}")

@@ -34,13 +34,15 @@ from setproto.messages.registry import (
 )
 from setproto.messages.wrapper import Wire
 from setproto.roles.cardholder import card_message_context
-from setproto.roles.endpoint import Credentials, Endpoint, Received, baggage_digest, party_of
+from setproto.roles.credentials import Credentials, party_of
+from setproto.roles.endpoint import Endpoint
 from setproto.roles.gateway import outbox
 from setproto.roles.gateway.answer import Answer
 from setproto.roles.gateway.authorization import on_auth_req, on_auth_rev_req
 from setproto.roles.gateway.batch_admin import on_batch_admin_req, transmitted
 from setproto.roles.gateway.clearing import on_cap_req, on_cap_rev_or_cred_req
 from setproto.roles.gateway.instruction import Instruction, TokenKeys
+from setproto.roles.party import Received, baggage_digest
 from setproto.roles.ports import (
     Clock,
     Event,
@@ -175,6 +177,7 @@ class Gateway(Endpoint):
             recipient=answer_to,
             baggage=answer.baggage,
             peer_holds=received.body.m_thumbs,
+            inform=True,
             also=answer.also,
         )
         return sent.outgoing

@@ -21,7 +21,7 @@ from setproto.messages.payment import (
     CapResPayload,
     ResponseData,
 )
-from setproto.roles.endpoint import Received, party_of
+from setproto.roles.credentials import party_of
 from setproto.roles.gateway import outbox, records
 from setproto.roles.gateway.answer import Answer
 from setproto.roles.gateway.batches import Denied
@@ -37,6 +37,7 @@ from setproto.roles.gateway.instruction import (
 )
 from setproto.roles.gateway.records import AuthorizationRecord, PurchaseRecord
 from setproto.roles.operations import GATEWAY_OPERATION, OpSignal, OpState, is_finer, live_sum
+from setproto.roles.party import Received
 from setproto.roles.ports import Advice, AdviceKind, AuthorizationRequest, Event, EventKind, Transaction
 
 if TYPE_CHECKING:

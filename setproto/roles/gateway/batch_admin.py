@@ -19,11 +19,12 @@ from setproto.messages.batch import (
 )
 from setproto.messages.codes import BAStatus, BatchOperation, CloseStatus, TransactionStatus, TransmissionStatus
 from setproto.messages.common import PartyID, Role
-from setproto.roles.endpoint import Received, party_of
+from setproto.roles.credentials import party_of
 from setproto.roles.gateway import batches
 from setproto.roles.gateway.answer import Answer
 from setproto.roles.gateway.batches import BATCH_TABLE, BatchRecord, BatchState
 from setproto.roles.gateway.clearing import credited_elsewhere, take_back
+from setproto.roles.party import Received
 from setproto.roles.ports import Event, EventKind, Transaction
 
 if TYPE_CHECKING:

@@ -28,13 +28,14 @@ from setproto.messages.payment import (
     CapRevOrCredResItem,
 )
 from setproto.messages.registry import CAP_REV_REQ, CRED_REQ, CRED_REV_REQ, MessageType
-from setproto.roles.endpoint import Received, party_of
+from setproto.roles.credentials import party_of
 from setproto.roles.gateway import batches, outbox, records
 from setproto.roles.gateway.answer import Answer
 from setproto.roles.gateway.batches import Denied, Place
 from setproto.roles.gateway.instruction import cap_token_fits
 from setproto.roles.gateway.records import AuthorizationRecord, CaptureRecord, CreditRecord, PurchaseRecord
 from setproto.roles.operations import GATEWAY_OPERATION, OpSignal, OpState, is_finer, live_sum
+from setproto.roles.party import Received
 from setproto.roles.ports import Advice, AdviceKind, Event, EventKind, Transaction
 
 if TYPE_CHECKING:

@@ -45,9 +45,11 @@ from setproto.messages.purchase import (
     PIOILink,
     PISeals,
 )
-from setproto.roles.endpoint import decoded, party_of, same_purchase, seals_part
+from setproto.roles.credentials import party_of
+from setproto.roles.endpoint import seals_part
 from setproto.roles.gateway.records import AuthorizationRecord, PurchaseRecord
 from setproto.roles.operations import live_sum
+from setproto.roles.party import decoded, same_purchase
 
 if TYPE_CHECKING:
     from setproto.roles.gateway import Gateway

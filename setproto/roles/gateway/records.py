@@ -11,8 +11,8 @@ from setproto.amounts import CurrencyAmount
 from setproto.crypto.digests import digest
 from setproto.errors import ErrorCode, ProtocolError
 from setproto.messages.common import Date, InstallRecurData, PartyID, TransIDs
-from setproto.roles.endpoint import same_purchase
 from setproto.roles.operations import OpState
+from setproto.roles.party import same_purchase
 from setproto.roles.ports import Transaction
 
 PURCHASES = "purchases"

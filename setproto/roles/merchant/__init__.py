@@ -42,16 +42,10 @@ from setproto.messages.registry import (
     MessageType,
 )
 from setproto.messages.wrapper import MessageIDs, Wire
-from setproto.roles.cardholder import hod_digest, lid_c_party
-from setproto.roles.endpoint import (
-    Credentials,
-    Endpoint,
-    Received,
-    answer_key,
-    keep_answer,
-    party_of,
-    same_purchase,
-)
+from setproto.roles.answers import answer_key, keep_answer
+from setproto.roles.cardholder import hod_digest
+from setproto.roles.credentials import Credentials, label_party, party_of
+from setproto.roles.endpoint import Endpoint
 from setproto.roles.merchant import records, requests, responses
 from setproto.roles.merchant.records import (
     TABLE,
@@ -64,6 +58,7 @@ from setproto.roles.merchant.records import (
     granted,
 )
 from setproto.roles.operations import LIVE, OpState, is_finer, live_sum
+from setproto.roles.party import Received, same_purchase
 from setproto.roles.ports import Clock, Event, EventKind, Outgoing, RandomBytes, Reply, Store, Transaction
 
 
@@ -263,7 +258,7 @@ class Merchant(Endpoint):
     def refuse(self, failure: ProtocolError, wire: Wire | None, data: bytes) -> Reply:
         """A bad response of the gateway is logged and dropped; there is no arguing with it (§4.1)."""
         reply = super().refuse(failure, wire, data)
-        if wire is not None and wire.type is not None and wire.type.sender is Role.gateway:
+        if wire is not None and wire.type is not None and self._author(wire.type) is Role.gateway:
             return Reply(events=reply.events)
         return reply
 
@@ -284,7 +279,7 @@ class Merchant(Endpoint):
         record = PurchaseRecord(state=TABLE.initial, trans_ids=trans_ids, chall_m=self.random(20), authorizations=[])
         over = self.header(body.rrpid, MessageIDs.of(trans_ids))
         answer = PInitResData(
-            head=self.head(PINIT_RES.content_type, lid_c_party(body.brand_id, body.lid_c), over),
+            head=self.head(PINIT_RES.content_type, label_party(Role.cardholder, body.brand_id, body.lid_c), over),
             request_digest=received.digest,
             trans_ids=trans_ids,
             rrpid=body.rrpid,
@@ -296,7 +291,7 @@ class Merchant(Endpoint):
         )
         records.keep(transaction, record)
         also = (gateway.der, *gateway.chain)
-        return Reply((self.protect(PINIT_RES, over, answer, peer_holds=body.thumbs, also=also).outgoing,))
+        return Reply((self.protect(PINIT_RES, over, answer, peer_holds=body.thumbs, inform=True, also=also).outgoing,))
 
     def _on_preq(self, transaction: Transaction, received: Received[OIData]) -> Reply:
         """§4.8: the signature over the order is verified already; is it the order that was agreed on?"""

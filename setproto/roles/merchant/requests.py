@@ -48,7 +48,7 @@ from setproto.messages.registry import (
     Operator,
 )
 from setproto.messages.wrapper import MAX_AGE, MessageIDs
-from setproto.roles.endpoint import baggage_digest, party_of
+from setproto.roles.credentials import party_of
 from setproto.roles.merchant import records
 from setproto.roles.merchant.records import (
     AuthorizationRecord,
@@ -61,6 +61,7 @@ from setproto.roles.merchant.records import (
     Target,
 )
 from setproto.roles.operations import MERCHANT_OPERATION, OpSignal
+from setproto.roles.party import baggage_digest
 from setproto.roles.ports import Outgoing, Transaction
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def ask_again(merchant: Merchant, transaction: Transaction, request: RequestReco
     """The same request: octet for octet while it is recent, later under a header of now, with the same content."""
     message_type = MESSAGES[request.tag]
     if merchant.clock() - request.sent.as_datetime() < MAX_AGE / 2:
-        return Outgoing(message_type.recipient, request.name, request.request)
+        return Outgoing(message_type.recipient_from(Role.merchant), request.name, request.request)
     body = decode(message_type.body, request.body)
     rrpid, trans_ids = message_type.locate(body)
     over = merchant.header(rrpid, MessageIDs.of(trans_ids))

@@ -44,7 +44,6 @@ from setproto.messages.registry import (
     PCERT_RES,
 )
 from setproto.messages.wrapper import Wire
-from setproto.roles.endpoint import Received, same_purchase
 from setproto.roles.merchant import records
 from setproto.roles.merchant.records import (
     AuthorizationRecord,
@@ -55,6 +54,7 @@ from setproto.roles.merchant.records import (
     numbered,
 )
 from setproto.roles.operations import MERCHANT_OPERATION, OpSignal, OpState
+from setproto.roles.party import Received, same_purchase
 from setproto.roles.ports import Event, EventKind, Reply, Transaction
 
 if TYPE_CHECKING:

@@ -25,15 +25,17 @@ from setproto.messages.common import InstallRecurData, Recurring, Role
 from setproto.messages.error import Error, ErrorTBS
 from setproto.messages.payment import AcqCardCodeMsg, EncB
 from setproto.messages.purchase import PReq
-from setproto.messages.registry import MESSAGES, MessageType, Operator
+from setproto.messages.registry import TRADE, MessageType, Operator
 from setproto.messages.wrapper import MessageHeader, unwrap, wrap
-from setproto.roles.endpoint import Endpoint, baggage_digest, party_of
+from setproto.roles.credentials import party_of
+from setproto.roles.endpoint import Endpoint
 from setproto.roles.gateway import records
 from setproto.roles.operations import OpState
+from setproto.roles.party import baggage_digest
 from setproto.roles.ports import EventKind, Outgoing, Reply
 from tests.faults.fuzz.mutation import Node, head_of, walk
 
-KINDS = (*(entry.name for entry in MESSAGES.values()), "Error")
+KINDS = (*(entry.name for entry in TRADE), "Error")
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from setproto.messages.registry import MESSAGES, Operator
+from setproto.messages.registry import TRADE, Operator
 from setproto.roles.ports import EventKind
 from tests.faults.fuzz import atheris_target, mutation
 from tests.faults.fuzz.captured import KINDS, bodies, cases, others, rng_of
@@ -32,8 +32,8 @@ BAGGAGE_EACH = round(120 * SCALE)
 WALLET_EACH = round(350 * SCALE)
 MEMORY = round(20_000 * SCALE)
 
-RESIGNED = [entry.name for entry in MESSAGES.values() if entry.operator not in (Operator.PLAIN, Operator.DUAL)]
-BAGGAGE = [entry.name for entry in MESSAGES.values() if entry.operator is Operator.ENCB]
+RESIGNED = [entry.name for entry in TRADE if entry.operator not in (Operator.PLAIN, Operator.DUAL)]
+BAGGAGE = [entry.name for entry in TRADE if entry.operator is Operator.ENCB]
 WALLET_PARTS = ["pi_head", "pan_data", "pi_oi_link", "oi_data", "seals", "everything"]
 
 

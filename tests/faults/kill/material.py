@@ -25,7 +25,8 @@ from setproto.crypto.suites import suite
 from setproto.market import ACQUIRER_BIN, BRAND, TEST_CARD
 from setproto.messages.common import PartyID, Role
 from setproto.roles.cardholder import Cardholder, PaymentCard
-from setproto.roles.endpoint import Credentials, Endpoint
+from setproto.roles.credentials import Credentials
+from setproto.roles.endpoint import Endpoint
 from setproto.roles.gateway import Gateway
 from setproto.roles.merchant import Merchant
 from setproto.roles.ports import Issuer, Store
