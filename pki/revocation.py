@@ -166,7 +166,8 @@ class CRLStore:
         with self._lock:  # two at a time must not leave the older one
             held = self._crls.get(place)
             if held is not None and new.number <= held.number:
-                if new.number == held.number and new.der != held.der:
+                # ECDSA signs the same contents differently each time: what counts is what is signed.
+                if new.number == held.number and new.crl.tbs_certlist_bytes != held.crl.tbs_certlist_bytes:
                     raise CertificateError(
                         "invalidCertificate",
                         "two different CRLs with one number",
