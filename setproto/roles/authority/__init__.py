@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from pki import Authority, CertificateError, CertificateKind, PathValidator, Register, thumbprint
 from pki.der import encode
@@ -21,14 +21,13 @@ from setproto.crypto.digests import equal, mac
 from setproto.crypto.possession import load_exchange_key
 from setproto.errors import DecodingFailure, ErrorCode, ProtocolError, UsageError
 from setproto.messages.codes import CertStatusCode, RequestType, Wants
-from setproto.messages.common import Role, Thumbs
+from setproto.messages.common import PartyID, Role, Thumbs
 from setproto.messages.oids import ID_KEY_CHALLENGE
 from setproto.messages.registration import (
     CA_ALG,
     MAX_FIELDS,
     AcctData,
     CardCInitReq,
-    CardCInitResData,
     CertInqReqData,
     CertReqData,
     CertResData,
@@ -37,14 +36,12 @@ from setproto.messages.registration import (
     FailedItem,
     KeySigned,
     MeAqCInitReq,
-    MeAqCInitResData,
     PANData0,
     PANOnly,
     ReferralData,
     RegFormItem,
     RegFormOrReferral,
     RegFormReqData,
-    RegFormResData,
 )
 from setproto.messages.registry import (
     CARD_C_INIT_REQ,
@@ -162,18 +159,7 @@ class CertificateAuthority(Endpoint):
         """§6.11 step 3."""
         body = received.body
         self._check_brand(body.brand_id)
-        to = label_party(self._applicants, self.party.brand, body.lid_ee)
-        over = self.header(body.rrpid, MessageIDs())
-        answer = CardCInitResData(
-            head=self.head(CARD_C_INIT_RES.content_type, to, over),
-            request_digest=received.digest,
-            rrpid=body.rrpid,
-            lid_ee=body.lid_ee,
-            chall_ee=body.chall_ee,
-            cae_thumb=self.own_exchange_thumb(),
-            thumbs=body.thumbs,
-        )
-        return Reply((self.protect(CARD_C_INIT_RES, over, answer, peer_holds=body.thumbs, inform=True).outgoing,))
+        return self._answer(CARD_C_INIT_RES, received, chall_ee=body.chall_ee)
 
     def _on_reg_form(self, transaction: Transaction, received: Received[RegFormReqData]) -> Reply:
         """§6.11 step 7: the form for this card, or where to go instead."""
@@ -184,25 +170,18 @@ class CertificateAuthority(Endpoint):
         except ValueError:
             raise DecodingFailure("not a card number") from None
         form = self._forms.find(body.request_type, pan.reveal()[:6], body.language)
-        record = self._opened(form, body.request_type, body.lid_ee)
+        record = self._begun(form, body.request_type, body.lid_ee)
         record = replace(record, account_tag=self._tag(pan.reveal()))
         records.keep(transaction, record)
-        to = label_party(self._applicants, self.party.brand, body.lid_ee)
-        over = self.header(body.rrpid, MessageIDs())
-        answer = RegFormResData(
-            head=self.head(REG_FORM_RES.content_type, to, over),
-            request_digest=received.digest,
-            rrpid=body.rrpid,
-            lid_ee=body.lid_ee,
+        return self._answer(
+            REG_FORM_RES,
+            received,
             chall_ee2=body.chall_ee2,
             lid_ca=record.lid_ca,
             chall_ca=record.chall_ca,
-            cae_thumb=self.own_exchange_thumb(),
             request_type=body.request_type,
             reg_form_or_referral=record.form,
-            thumbs=body.thumbs,
         )
-        return Reply((self.protect(REG_FORM_RES, over, answer, peer_holds=body.thumbs, inform=True).outgoing,))
 
     def _on_me_aq_c_init(self, transaction: Transaction, received: Received[MeAqCInitReq]) -> Reply:
         """§6.12: the form, and for a key-exchange key something that only its owner can open."""
@@ -214,34 +193,45 @@ class CertificateAuthority(Endpoint):
         if (body.request_type.wants is Wants.SIG) != (body.public_key_e is None):
             raise ProtocolError("a key-exchange key where none is asked for, or none", code=ErrorCode.decodingFailure)
         form = self._forms.find(body.request_type, body.id_data.bin, body.language)
-        record = replace(self._opened(form, body.request_type, body.lid_ee), name=body.id_data.name)
-        to = label_party(self._applicants, self.party.brand, body.lid_ee)
+        record = replace(self._begun(form, body.request_type, body.lid_ee), name=body.id_data.name)
         sealed = None
         if body.public_key_e is not None:
-            challenge = self.random(32)
+            to, challenge = self._label(body.lid_ee), self.random(32)
             key = BareRecipient(load_exchange_key(body.public_key_e, self.suite), self.suite)
             sealed = seal(challenge, key, context=self.context(ID_KEY_CHALLENGE, self.party, to, None, body.rrpid))
             record = replace(record, public_key_e=body.public_key_e, key_challenge=challenge)
         records.keep(transaction, record)
-        over = self.header(body.rrpid, MessageIDs())
-        answer = MeAqCInitResData(
-            head=self.head(ME_AQ_C_INIT_RES.content_type, to, over),
-            request_digest=received.digest,
-            rrpid=body.rrpid,
-            lid_ee=body.lid_ee,
+        return self._answer(
+            ME_AQ_C_INIT_RES,
+            received,
             chall_ee=body.chall_ee,
             lid_ca=record.lid_ca,
             chall_ca=record.chall_ca,
             request_type=body.request_type,
             reg_form_or_referral=record.form,
             acct_data_field=record.acct_data_field,
-            cae_thumb=self.own_exchange_thumb(),
             sealed_key_challenge=sealed,
-            thumbs=body.thumbs,
         )
-        return Reply((self.protect(ME_AQ_C_INIT_RES, over, answer, peer_holds=body.thumbs, inform=True).outgoing,))
 
-    def _opened(self, form: Form | ReferralData, request_type: RequestType, lid_ee: bytes) -> Registration:
+    def _label(self, lid_ee: bytes) -> PartyID:
+        return label_party(self._applicants, self.party.brand, lid_ee)
+
+    def _answer(self, response: MessageType[Any], received: Received[Any], **fields: Any) -> Reply:
+        """An answer on the way to a form: signed, with all that the applicant needs to believe it."""
+        body = received.body
+        over = self.header(body.rrpid, MessageIDs())
+        answer = response.body(
+            head=self.head(response.content_type, self._label(body.lid_ee), over),
+            request_digest=received.digest,
+            rrpid=body.rrpid,
+            lid_ee=body.lid_ee,
+            cae_thumb=self.own_exchange_thumb(),
+            thumbs=body.thumbs,
+            **fields,
+        )
+        return Reply((self.protect(response, over, answer, peer_holds=body.thumbs, inform=True).outgoing,))
+
+    def _begun(self, form: Form | ReferralData, request_type: RequestType, lid_ee: bytes) -> Registration:
         """A new registration.  Each request for a form opens one of its own, so that nobody can spoil another's."""
         referred = isinstance(form, ReferralData)
         return Registration(
