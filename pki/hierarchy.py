@@ -221,14 +221,18 @@ class BrandTree:
         return self.brand_ca.brand_crl_identifier(crls, at=at, not_after=at + CRL_LIFE)
 
     def validator(self, at: datetime) -> PathValidator:
-        """A validator that trusts this root and knows all CAs, their CRLs and the brand's list of these at ``at``."""
+        """A validator that trusts this root and knows all CAs, and new CRLs and a BrandCRLIdentifier as of ``at``."""
+        crls = self.crls(at)
+        return self.validator_with(crls, self.bci(crls, at))
+
+    def validator_with(self, crls: Sequence[bytes], bci: bytes) -> PathValidator:
+        """The same with what has been published: all parties of a brand know the same CRLs, as a rule."""
         validator = PathValidator([self.root_certificate], suite=self.suite.name)
         for certificate in self.ca_certificates:
             validator.add_certificate(certificate)
-        crls = self.crls(at)
-        for crl in crls[: len(self.authorities)]:  # whoever trusts the new root only needs nothing of the old one
+        for crl in crls[: len(self.authorities)]:  # not that of the old root, which is not trusted here
             validator.add_crl(crl)
-        validator.add_bci(self.bci(crls, at))
+        validator.add_bci(bci)
         return validator
 
     def roll_over(self, at: datetime) -> BrandTree:

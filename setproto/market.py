@@ -160,6 +160,8 @@ class Market:
         paid_with = PaymentCard(Card(tree.brand, PAN(pan), CardExpiry(expiry)), card_secret, pan_secret)
         account = Account(paid_with.card.pan, paid_with.card.expiry, paid_with.card_secret, CurrencyAmount.of(balance))
         issuer = MemoryIssuer([account])
+        crls = tree.crls(clock())
+        bci = tree.bci(crls, clock())
         merchant_id = f"shop-{random(4).hex()}"
         gateway_id = f"gateway-{random(4).hex()}"
         shop = tree.issue_merchant(merchant_id, "Corner Bookshop", ACQUIRER_BIN)
@@ -167,7 +169,7 @@ class Market:
         gateway = Gateway(
             credentials(acquirer, PartyID(role=Role.gateway, brand=tree.brand, name=gateway_id), suite_name),
             issuer,
-            tree.validator(clock()),
+            tree.validator_with(crls, bci),
             stores[Role.gateway],
             token_key=random(32),
             acquirer_bin=ACQUIRER_BIN,
@@ -176,7 +178,7 @@ class Market:
         )
         merchant = Merchant(
             credentials(shop, PartyID(role=Role.merchant, brand=tree.brand, name=merchant_id), suite_name),
-            tree.validator(clock()),
+            tree.validator_with(crls, bci),
             stores[Role.merchant],
             cert_pe=gateway.exchange_key().certificate,
             clock=clock,
@@ -186,7 +188,7 @@ class Market:
         cardholder = Cardholder(
             certify_card(tree, paid_with),
             paid_with,
-            tree.validator(clock()),
+            tree.validator_with(crls, bci),
             stores[Role.cardholder],
             clock=clock,
             random=random,
