@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
+import typing
 from typing import Annotated, Any, Final
 
 from cryptography.x509 import ObjectIdentifier
@@ -202,7 +204,27 @@ def unknown_critical(value: Any) -> ObjectIdentifier | None:
     """The first critical extension anywhere in a value: none is known in this version, so any is a reason to refuse."""
     if isinstance(value, Extension):
         return value.extn_id if value.critical else None
-    parts: list[Any] = value if isinstance(value, list) else []
-    if dataclasses.is_dataclass(value):
-        parts = [getattr(value, field.name) for field in dataclasses.fields(value)]
-    return next((found for part in parts if (found := unknown_critical(part)) is not None), None)
+    if isinstance(value, list):
+        return next((found for part in value if (found := unknown_critical(part)) is not None), None)
+    of_type: Any = type(value)
+    for name in _where_extensions_are(of_type):
+        found = unknown_critical(getattr(value, name))
+        if found is not None:
+            return found
+    return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _where_extensions_are(cls: type) -> tuple[str, ...]:
+    """The fields of a type that can hold an extension, at whatever depth: most types have none."""
+    if not dataclasses.is_dataclass(cls):
+        return ()
+    hints = typing.get_type_hints(cls)
+    return tuple(field.name for field in dataclasses.fields(cls) if _can_hold_extensions(hints[field.name]))
+
+
+def _can_hold_extensions(hint: Any) -> bool:
+    arguments = typing.get_args(hint)
+    if arguments:
+        return any(_can_hold_extensions(argument) for argument in arguments)
+    return hint is Extension or (isinstance(hint, type) and bool(_where_extensions_are(hint)))
