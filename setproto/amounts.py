@@ -36,6 +36,7 @@ carry their own exponent, so a currency that is missing here is shown by its num
 
 AMOUNT_LIMIT: Final = 10**18
 """The largest number in an amount or a ratio."""
+_POWERS: Final = {exponent: Fraction(10) ** exponent for exponent in range(-6, 7)}
 _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
@@ -70,7 +71,7 @@ class CurrencyAmount:
     @property
     def value(self) -> Fraction:
         """The exact value in units of the currency."""
-        return self.amount * Fraction(10) ** self.amt_exp10
+        return self.amount * _POWERS[self.amt_exp10]
 
     def same_value(self, other: CurrencyAmount) -> bool:
         """Whether both are the same money, whatever their exponents."""

@@ -13,6 +13,16 @@ from setproto.messages.codes import AuthCode
 from setproto.roles.ports import Advice, AdviceKind, AuthorizationDecision, AuthorizationRequest
 
 
+class Sums(dict[bytes, Fraction]):
+    """Amounts by reference, and what they add up to, which is not counted again for each question."""
+
+    total = Fraction(0)
+
+    def __setitem__(self, key: bytes, value: Fraction) -> None:
+        self.total += value - self.get(key, 0)
+        super().__setitem__(key, value)
+
+
 @dataclass
 class Account:
     """One card account: what can be spent, what is held, what was charged.  The three add up to the opening balance."""
@@ -21,20 +31,20 @@ class Account:
     expiry: CardExpiry
     card_secret: CardSecret
     opening: CurrencyAmount
-    held: dict[bytes, Fraction] = field(default_factory=dict)
+    held: Sums = field(default_factory=Sums)
     """Authorisation → what is authorised and not captured."""
-    captured: dict[bytes, Fraction] = field(default_factory=dict)
-    credited: dict[bytes, Fraction] = field(default_factory=dict)
+    captured: Sums = field(default_factory=Sums)
+    credited: Sums = field(default_factory=Sums)
 
     @property
     def spendable(self) -> Fraction:
         """In units of the currency; negative if a credit was taken back after it had been spent."""
-        return self.opening.value - sum(self.held.values()) - self.charged
+        return self.opening.value - self.held.total - self.charged
 
     @property
     def charged(self) -> Fraction:
         """What was captured and not given back, in units of the currency."""
-        return Fraction(sum(self.captured.values()) - sum(self.credited.values()))
+        return self.captured.total - self.credited.total
 
     @property
     def available(self) -> CurrencyAmount:
