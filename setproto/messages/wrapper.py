@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Annotated, Any, Final
 
 from cryptography.x509 import ObjectIdentifier
@@ -85,6 +86,16 @@ class MessageHeader:
         if self.rrpid is not None and len(self.rrpid) != RRPID_SIZE:
             raise ValueError(f"an RRPID has {RRPID_SIZE} octets")
 
+    @cached_property
+    def der(self) -> bytes:
+        """Its encoding, made once: it is signed, hashed and sent."""
+        return encode(self)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """What stands for it in a signed body, if its wrapper has no extensions."""
+        return header_digest(self.der, None)
+
 
 @sequence
 class _Wrapper:
@@ -111,7 +122,7 @@ class Wire:
 
 def wrap(message_type: MessageType[Any] | None, body: bytes, header: MessageHeader) -> bytes:
     """The DER of a MessageWrapper around an encoded body; ``None`` stands for Error."""
-    return tlv(0x30, encode(header), explicit(ERROR_TAG if message_type is None else message_type.tag, body))
+    return tlv(0x30, header.der, explicit(ERROR_TAG if message_type is None else message_type.tag, body))
 
 
 def header(date: datetime, sender: PartyID | None, rrpid: bytes | None, ids: MessageIDs) -> MessageHeader:

@@ -37,7 +37,7 @@ from setproto.messages.common import VERSION, BodyHead, PartyID, Role, SealConte
 from setproto.messages.error import BAD_WRAPPER_LIMIT, Error, ErrorTBS
 from setproto.messages.oids import ID_ERROR_TBS
 from setproto.messages.registry import MessageType, Operator
-from setproto.messages.wrapper import MessageHeader, MessageIDs, Wire, check_date, header, header_digest, unwrap, wrap
+from setproto.messages.wrapper import MessageHeader, MessageIDs, Wire, check_date, header, unwrap, wrap
 from setproto.roles.answers import ANSWERS, AnswerRecord, answer_key, keep_answer
 from setproto.roles.credentials import EXCHANGE_KINDS, SIGNATURE_KINDS, by_thumbprint, party_of
 from setproto.roles.ports import Clock, Event, EventKind, Outgoing, RandomBytes, Reply, Store, Transaction
@@ -156,7 +156,7 @@ class Party(ABC):
             suite=self.suite,
             sender=self.party,
             recipient=recipient,
-            header_digest=None if over is None else header_digest(encode(over), None),
+            header_digest=None if over is None else over.digest,
         )
 
     def plain(self, message_type: MessageType[B], over: MessageHeader, body: B) -> Sent:
@@ -438,7 +438,7 @@ def baggage_digest(message_type: MessageType[Any], baggage: bytes) -> bytes:
 
 def content_of(message_type: MessageType[Any], body: bytes, over: MessageHeader) -> bytes:
     """The content digest of a body that travels under this header."""
-    return content_digest(message_type, body, header_digest(encode(over), None))
+    return content_digest(message_type, body, over.digest)
 
 
 def content_digest(message_type: MessageType[Any], body: bytes, header: bytes) -> bytes:
