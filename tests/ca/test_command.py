@@ -208,7 +208,7 @@ def commands(of: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
 def test_no_option_takes_a_passphrase() -> None:
     group = typer.main.get_command(app)
     found = {path: command for path, command in commands(group) if path[0] == "ca"}
-    assert len(found) == 16
+    assert len(found) == 19
     options = []
     for command in found.values():
         mine = [option for option in command.params if "passphrase" in str(option.opts)]
@@ -244,7 +244,7 @@ def test_the_passphrase_from_a_file(founded: Path, monkeypatch: pytest.MonkeyPat
 def test_the_passphrase_from_the_terminal(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(desk.CA_PASSPHRASE)
     asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(desk, "_terminal", lambda: True)
+    monkeypatch.setattr(desk, "terminal", lambda: True)
     monkeypatch.setattr(typer, "prompt", lambda text, **options: asked.append(options) or PASSPHRASE)
     done("init", "hierarchy.toml")
     done("crl")
