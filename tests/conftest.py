@@ -14,7 +14,11 @@ settings.register_profile("thorough", settings.get_profile("default"), max_examp
 settings.load_profile(os.environ.get("SETPROTO_HYPOTHESIS", "default"))
 
 
-LONG = ("secrecy", "faults", "conservation", "properties/test_state_machines.py", "pki/test_fuzz.py")
+LONG = (
+    *("secrecy", "faults", "conservation", "properties/test_state_machines.py"),
+    *("pki/test_fuzz.py", "pki/test_agreement.py", "pki/test_rules.py", "pki/test_large_crl.py"),
+    *("registration/test_refusals.py", "registration/test_secrecy.py", "ca/test_command.py", "cli/test_scenario.py"),
+)
 """What takes long and does not depend on the version of Python: run on the first interpreter only."""
 
 
