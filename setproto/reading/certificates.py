@@ -1,7 +1,8 @@
-"""Certificates and revocation lists as trees; a certificate also in one line, for where it is one of many."""
+"""Certificates, revocation lists and BrandCRLIdentifiers as trees; a certificate also in one line, for where it is one of many."""
 
 from __future__ import annotations
 
+from asn1crypto.x509 import Name
 from cryptography import x509
 
 from pki import (
@@ -11,6 +12,7 @@ from pki import (
     HashedRootKey,
     MerchantData,
     Tunneling,
+    check_bci,
     check_certificate,
     check_crl,
 )
@@ -111,5 +113,27 @@ def crl_node(der: bytes) -> Node:
             Node("next_update", _moment(checked.next_update)),
             Node("authority_key_identifier", octets(checked.authority_key_identifier)),
             Node("revoked_certificates", f"{len(revoked)} items" if revoked else "none", revoked),
+        ),
+    )
+
+
+def bci_node(der: bytes) -> Node:
+    """A BrandCRLIdentifier.  CertificateError if it is not of the profile here."""
+    checked = check_bci(der)
+    listed = tuple(
+        Node(f"[{number}]", f"CRL {crl_number} of {Name.load(issuer).human_friendly}, key {octets(identifier)}")
+        for number, ((issuer, identifier), crl_number) in enumerate(checked.crls.items())
+    )
+    return Node(
+        "BrandCRLIdentifier",
+        checked.printable,
+        (
+            Node("issuer", Name.load(checked.issuer).human_friendly),
+            Node("authority_key_identifier", octets(checked.authority_key_identifier)),
+            Node("sequence_num", str(checked.number)),
+            Node("brand_id", checked.brand),
+            Node("not_before", _moment(checked.not_before)),
+            Node("not_after", _moment(checked.not_after)),
+            Node("crl_identifier_seq", f"{len(listed)} items", listed),
         ),
     )

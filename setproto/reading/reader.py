@@ -35,7 +35,7 @@ from setproto.messages.purchase import PI, PURCHASE, OIData, PANData, PIData, PI
 from setproto.messages.registration import CA_ALG, CertReqData, CertResWire, KeySigned, SealedPair
 from setproto.messages.registry import AUTH_REV_RES, REG_FORM_REQ, MessageType, Operator
 from setproto.messages.wrapper import MAX_MESSAGE, Wire
-from setproto.reading.certificates import certificate_node, crl_node, is_certificate, summary
+from setproto.reading.certificates import bci_node, certificate_node, crl_node, is_certificate, summary
 from setproto.reading.cms import SealedObject, read_sealed, read_signed
 from setproto.reading.found import BODIES, NOTES, SEALED_FIELDS, Around, DualTBS, Found, Kind, NotReadable, open_wrapper
 from setproto.reading.keys import AnyOpener, BackKeyOpener, CardMessageOpener
@@ -76,7 +76,7 @@ class Reader:
             return self._read(data)
 
     def _read(self, data: bytes) -> Node:
-        for attempt in (self._cms, self.message, certificate_node, crl_node, self._note):
+        for attempt in (self._cms, self.message, certificate_node, crl_node, bci_node, self._note):
             try:
                 node = attempt(data)
             except (SetError, CertificateError):

@@ -61,3 +61,15 @@ def test_a_stranger_sees_no_more_than_the_wire_shows() -> None:
     closed = {entry.name for entry in reader.found if entry.kind is Kind.SEALED and entry.content is None}
     assert closed >= {"PANOnly", "PANData0", "CertReqTBS", "CertResTBS"}
     assert not {entry.name for entry in reader.found if entry.kind is Kind.SEALED and entry.content is not None}
+
+
+def test_a_brand_crl_identifier_is_shown_with_what_it_lists() -> None:
+    office = Office.open(geo=True)
+    now = office.clock()
+    crls = office.tree.crls(now)
+    node = Reader().read(office.tree.bci(crls, now))
+    assert node.name == "BrandCRLIdentifier"
+    listed = node.find("crl_identifier_seq")
+    assert listed is not None
+    assert len(listed.children) == len(crls)
+    assert any("Merchant CA" in child.text for child in listed.children)
