@@ -1,4 +1,4 @@
-"""Certificates, revocation lists and BrandCRLIdentifiers as trees; a certificate also in one line, for where it is one of many."""
+"""Certificates, CRLs and BrandCRLIdentifiers as trees; a certificate also in one line, for where it is one of many."""
 
 from __future__ import annotations
 
