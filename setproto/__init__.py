@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from setproto.crypto.suites import SUITES, suite
     from setproto.errors import ErrorCode, ProtocolError, SetError, UsageError
     from setproto.market import Market
-    from setproto.messages.codes import AuthCode, CapCode, CompletionCode
+    from setproto.messages.codes import AuthCode, CapCode, CertStatusCode, CompletionCode, RequestType
+    from setproto.roles.applicant import Applicant
+    from setproto.roles.authority import CertificateAuthority
     from setproto.roles.cardholder import Cardholder, Order, PaymentCard
     from setproto.roles.credentials import Credentials
     from setproto.roles.gateway import Gateway
@@ -31,9 +33,11 @@ _HOMES = {
     "setproto.crypto.suites": ("SUITES", "suite"),
     "setproto.errors": ("ErrorCode", "ProtocolError", "SetError", "UsageError"),
     "setproto.market": ("Market",),
-    "setproto.messages.codes": ("AuthCode", "CapCode", "CompletionCode"),
+    "setproto.messages.codes": ("AuthCode", "CapCode", "CertStatusCode", "CompletionCode", "RequestType"),
+    "setproto.roles.applicant": ("Applicant",),
+    "setproto.roles.authority": ("CertificateAuthority",),
     "setproto.roles.cardholder": ("Cardholder", "Order", "PaymentCard"),
-    "setproto.roles.endpoint": ("Credentials",),
+    "setproto.roles.credentials": ("Credentials",),
     "setproto.roles.gateway": ("Gateway",),
     "setproto.roles.merchant": ("Merchant",),
     "setproto.store": ("MemoryStore",),
@@ -43,12 +47,15 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "PAN",
     "SUITES",
+    "Applicant",
     "AuthCode",
     "CapCode",
     "Card",
     "CardExpiry",
     "CardSecret",
     "Cardholder",
+    "CertStatusCode",
+    "CertificateAuthority",
     "CompletionCode",
     "Credentials",
     "CurrencyAmount",
@@ -61,6 +68,7 @@ __all__ = [
     "PANSecret",
     "PaymentCard",
     "ProtocolError",
+    "RequestType",
     "SetError",
     "UsageError",
     "suite",
