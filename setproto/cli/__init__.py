@@ -14,9 +14,11 @@ import typer
 
 from setproto import __version__
 from setproto.cli.ca import ca
+from setproto.cli.conformance import adapter, conformance
 from setproto.cli.demo import demo
 from setproto.cli.inspect import inspect
 from setproto.cli.scenario import scenario
+from setproto.cli.vectors import vectors
 
 __all__ = ["app", "main"]
 
@@ -29,10 +31,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     rich_markup_mode=None,
 )
+app.command()(conformance)
+app.command("conformance-adapter")(adapter)
 app.command()(demo)
 app.command()(inspect)
 app.command()(scenario)
 app.add_typer(ca, name="ca")
+app.add_typer(vectors, name="vectors")
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,1 @@
+"""Judging implementations by the vectors: the files, the pipe, the harness and our own adapter."""
