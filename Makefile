@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PRECIOUS: .venv-%/.installed
-.PHONY: help demo test lint types tests others docs clean
+.PHONY: help demo test lint types tests others docs mutants clean
 
 # Test processes at a time, and the versions to test on, where the machine has them.
 WORKERS ?= 2
@@ -77,6 +77,9 @@ tests-%: .venv-%/.installed
 docs: .venv/.installed ## write docs/properties.md and docs/states.md from the tests and the transition tables
 	@$(bin)/python -m tests.properties_document
 	@$(bin)/python -m tests.states_document
+
+mutants: .venv/.installed ## take each check out of the library, run the vectors, and write docs/mutants.md: minutes
+	@$(bin)/python -m tests.mutation
 
 clean: ## remove the environments, the caches, and what builds and the demo wrote
 	rm -rf .venv .venv-* build dist demo *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache .coverage*

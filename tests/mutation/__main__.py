@@ -1,0 +1,77 @@
+"""``make mutants``: take each check out, run the vectors, and say which vector noticed.
+
+Exit 0 if every mutant is noticed, or is in ``survivors.toml`` with a reason; 1 otherwise, and for a reason that is
+stale.  Writes docs/mutants.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+from tests.mutation.mutants import MODULES, ROOT, Mutant, mutants
+from tests.mutation.running import Verdict, judge_all
+
+SURVIVORS = Path(__file__).with_name("survivors.toml")
+REPORT = ROOT / "docs" / "mutants.md"
+
+
+def reasons() -> dict[str, str]:
+    """Name of a mutant that no vector notices → why not."""
+    return dict(tomllib.loads(SURVIVORS.read_text(encoding="utf-8")))
+
+
+def render(verdicts: dict[Mutant, Verdict], known: dict[str, str]) -> str:
+    """The report."""
+    noticed = {mutant: verdict for mutant, verdict in verdicts.items() if verdict.noticed_by is not None}
+    left = [mutant for mutant in verdicts if mutant not in noticed]
+    parts = [
+        "# Do the vectors bite?",
+        '<!-- Written by "make mutants". Do not edit. -->',
+        "Each check of the verifying code is taken out, one at a time, and the vectors are run through the library's"
+        " own adapter. A mutant is noticed if any vector then has another result, reason or output than expected.",
+        f"{len(verdicts)} mutants, {len(noticed)} noticed, {len(left)} not,"
+        f" of which {sum(m.name in known for m in left)} for a stated reason.",
+        "| module | mutants | noticed |\n| --- | ---: | ---: |\n"
+        + "\n".join(
+            f"| `{module.removesuffix('.__init__')}` | {total} | {Counter(m.module for m in noticed)[module]} |"
+            for module, total in sorted(Counter(m.module for m in verdicts).items())
+        ),
+        "## Not noticed",
+        "\n".join(f"* `{mutant.name}`: {known.get(mutant.name, '**no reason**')}" for mutant in left) or "None.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("--only", metavar="TEXT", help="mutants whose name has this in it; writes no report")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    chosen = [mutant for mutant in mutants() if options.only is None or options.only in mutant.name]
+    verdicts = {}
+    for mutant, verdict in judge_all(chosen, options.workers):
+        verdicts[mutant] = verdict
+        by = f"noticed by {verdict.noticed_by}: {verdict.detail}" if verdict.noticed_by else "NOT NOTICED"
+        print(f"{len(verdicts)}/{len(chosen)} {mutant.name}: {by}", flush=True)
+    known = reasons()
+    left = {mutant.name for mutant, verdict in verdicts.items() if verdict.noticed_by is None}
+    names = {mutant.name for mutant in mutants()}
+    stale = [name for name in known if name not in names or (options.only is None and name not in left)]
+    if options.only is None:
+        by_place = sorted(verdicts, key=lambda mutant: (MODULES.index(mutant.module), mutant.number))
+        ordered = {mutant: verdicts[mutant] for mutant in by_place}
+        REPORT.write_text(render(ordered, known), encoding="utf-8")
+    for name in sorted(left - known.keys()):
+        print(f"no vector notices, and no reason is given: {name}")
+    for name in stale:
+        print(f"a reason that is stale: {name}")
+    return 1 if left - known.keys() or stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
