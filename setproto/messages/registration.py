@@ -13,6 +13,7 @@ from typing import Annotated, Final
 from cryptography.x509 import ObjectIdentifier
 
 from pki.der import Default, Implicit, Redacted, Size, sequence
+from pki.extensions import AES256_GCM
 from setproto.card import PAN, Card, CardExpiry, CardSecret
 from setproto.messages.codes import CertStatusCode, RequestType
 from setproto.messages.common import (
@@ -36,7 +37,7 @@ MAX_FIELDS: Final = 64
 """Fields of one registration form."""
 MAX_TEXT: Final = 4096
 """Characters of policy texts, reasons and messages; SET fixes no limit for most of them."""
-CA_ALG: Final = ObjectIdentifier("2.16.840.1.101.3.4.1.46")
+CA_ALG: Final = AES256_GCM
 """AES-256-GCM: the one algorithm under which a CA answers a cardholder."""
 
 Text = Annotated[str, Size(min=1, max=MAX_TEXT)]
