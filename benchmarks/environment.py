@@ -13,6 +13,7 @@ import cryptography
 import pyperf
 from cryptography.hazmat.backends.openssl import backend
 
+from benchmarks import openssl
 from benchmarks.measure import Settings
 from setproto import __version__
 
@@ -33,6 +34,7 @@ def environment(settings: Settings) -> dict[str, Any]:
         "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
         "cryptography": cryptography.__version__,
         "openssl": backend.openssl_version_text(),
+        "openssl_command": openssl.version(),
         "pyperf": pyperf.__version__,
         "setproto": __version__,
         "commit": _commit(),

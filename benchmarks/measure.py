@@ -6,7 +6,7 @@ and a ratio of things timed at different moments says as much about the machine'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import repeat
@@ -49,6 +49,10 @@ class Case:
     """Makes the one argument of each call of ``run``, outside the timed part."""
     floor: str | None = None
     """The id of the case, of the same group, that this one is a multiple of."""
+    rival: str | None = None
+    """The id of a case of the group to be compared with that is no floor."""
+    calls: int = 1
+    """How many of what is counted one call of ``run`` does."""
     bytes: int | None = None
     """Octets that go over the wire."""
     extra: dict[str, Any] = field(default_factory=dict)
@@ -61,7 +65,7 @@ def measure(cases: Sequence[Case], settings: Settings, progress: Progress) -> li
     BenchmarkError if a case is compared with one that is not in the group.
     """
     ids = [case.id for case in cases]
-    strangers = sorted({case.floor for case in cases if case.floor is not None} - set(ids))
+    strangers = sorted({name for case in cases for name in (case.floor, case.rival) if name} - set(ids))
     if strangers or len(set(ids)) != len(ids):
         raise BenchmarkError(f"cases not named once, or compared with what is not measured: {strangers or ids}")
     loops = [_calibrate(case, settings) for case in cases]
@@ -72,14 +76,12 @@ def measure(cases: Sequence[Case], settings: Settings, progress: Progress) -> li
             values[index].append(_value(cases[index], loops[index]))
         progress(cases[0].id, round_ + 1, settings.samples)
     by_id = dict(zip(ids, values, strict=True))
-    return [
-        result(case, by_id[case.id], None if case.floor is None else by_id[case.floor], {"loops": count})
-        for case, count in zip(cases, loops, strict=True)
-    ]
+    return [result(case, by_id, loops=count) for case, count in zip(cases, loops, strict=True)]
 
 
-def result(case: Case, values: Sequence[float], floor: Sequence[float] | None, more: dict[str, Any]) -> dict[str, Any]:
-    """What the report says of a case: ``values`` in seconds, and those of its floor taken beside them."""
+def result(case: Case, by_id: Mapping[str, Sequence[float]], *, loops: int) -> dict[str, Any]:
+    """What the report says of a case, from the values (in seconds) of all cases of its group."""
+    values = by_id[case.id]
     times = _statistics(case.id, values)
     low, high = interval(times)
     found = {
@@ -90,14 +92,26 @@ def result(case: Case, values: Sequence[float], floor: Sequence[float] | None, m
         "p99_s": times.percentile(99),
         "median_interval_s": [low, high],
         "samples": len(values),
+        "loops": loops,
         "ratio_to_floor": None,
         "bytes": case.bytes,
     }
-    if floor is not None:
-        # The median of the ratios of neighbours: what slows the machine for a moment slows both of them.
-        ratios = _statistics(case.id, [mine / its for mine, its in zip(values, floor, strict=True)])
-        found |= {"ratio_to_floor": ratios.median(), "ratio_interval": list(interval(ratios)), "floor": case.floor}
-    return found | more | case.extra
+    if case.floor is not None:
+        ratio, within = _ratio(values, by_id[case.floor])
+        found |= {"ratio_to_floor": ratio, "ratio_interval": within, "floor": case.floor}
+    if case.rival is not None:
+        ratio, within = _ratio(values, by_id[case.rival])
+        found |= {"ratio_to_rival": ratio, "rival_interval": within, "rival": case.rival}
+    return found | case.extra
+
+
+def _ratio(values: Sequence[float], others: Sequence[float]) -> tuple[float, list[float]]:
+    """The median of the ratios of neighbours, and its interval.
+
+    Of neighbours, because what slows the machine for a moment slows both.
+    """
+    ratios = _statistics("ratio", [mine / its for mine, its in zip(values, others, strict=True)])
+    return ratios.median(), list(interval(ratios))
 
 
 def interval(benchmark: Any) -> tuple[float, float]:
@@ -112,17 +126,17 @@ def _statistics(name: str, values: Sequence[float]) -> Any:
 
 def _value(case: Case, loops: int) -> float:
     """Seconds per call, over so many calls."""
-    run = case.run
+    run, calls = case.run, loops * case.calls
     if case.prepare is None:
         start = pyperf.perf_counter()
         for _ in repeat(None, loops):
             run()
-        return float(pyperf.perf_counter() - start) / loops
+        return float(pyperf.perf_counter() - start) / calls
     arguments = [case.prepare() for _ in range(loops)]
     start = pyperf.perf_counter()
     for argument in arguments:
         run(argument)
-    return float(pyperf.perf_counter() - start) / loops
+    return float(pyperf.perf_counter() - start) / calls
 
 
 def _calibrate(case: Case, settings: Settings) -> int:
@@ -130,8 +144,9 @@ def _calibrate(case: Case, settings: Settings) -> int:
     loops, spent = 1, 0.0
     while True:
         per_call = _value(case, loops)
-        spent += per_call * loops
-        if per_call * loops < settings.value_s:
+        taken = per_call * loops * case.calls
+        spent += taken
+        if taken < settings.value_s:
             loops *= 2
         elif spent >= settings.warm_up_s:
             return loops

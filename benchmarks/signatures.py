@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks import openssl
 from benchmarks.measure import Case, Progress, Settings, check, measure, refused
 from benchmarks.raw import Raw
 from pki import CertificateKind, PathValidator, ValidatedCertificate
@@ -20,7 +21,12 @@ CONTENT_SIZE = 512
 
 def run(suites: Sequence[str], settings: Settings, progress: Progress) -> list[dict[str, Any]]:
     """The results for these suites; each suite is a group that is timed interleaved."""
-    return [found for suite in suites for found in measure(cases(suite), settings.patient(suite), progress)]
+    found = [result for suite in suites for result in measure(cases(suite), settings.patient(suite), progress)]
+    stock = openssl.speed(suites)
+    for result in found:
+        if result["id"] in stock:
+            result["openssl_ops_per_second"] = stock[result["id"]]
+    return found
 
 
 def cases(suite: str) -> list[Case]:
