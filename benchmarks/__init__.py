@@ -8,3 +8,6 @@ from setproto.errors import UsageError
 
 class BenchmarkError(UsageError):
     """Something was not as it must be before it may be timed, or a report makes no sense."""
+
+    def __str__(self) -> str:
+        return self.detail

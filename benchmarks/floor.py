@@ -2,7 +2,8 @@
 
 Python's own profiling hook (``sys.setprofile``) reports every call of a function written in C, so each operation of
 ``cryptography`` is seen, from wherever the library calls it and however it is wrapped.  An operation that is not
-known here ends the count: nothing is left out by being overlooked.
+known here ends the count, and so does a signature or a seal of the library's that is seen where it is asked for but not
+where it is computed: nothing is left out by being overlooked.
 """
 
 from __future__ import annotations
@@ -64,11 +65,12 @@ class Recorder:
         self._sizes: dict[str, list[int]] = {}
 
     def __enter__(self) -> Recorder:
+        self._before = sys.getprofile()
         sys.setprofile(self._event)
         return self
 
     def __exit__(self, *failure: object) -> None:
-        sys.setprofile(None)
+        sys.setprofile(self._before)
 
     @property
     def operations(self) -> list[Operation]:
@@ -76,7 +78,7 @@ class Recorder:
         found = []
         for kind in sorted({*self.counts, *self._sizes}):
             count = self.counts[kind]
-            sizes = self._sizes.get(kind, [0] * count)
+            sizes = self._sizes.get(kind, []) if kind in _SIZED else [0] * count
             if len(sizes) != count:
                 raise BenchmarkError(
                     f"{count} × {kind}, of which {len(sizes)} sizes are known: see benchmarks/floor.py"
@@ -126,6 +128,7 @@ _ENTERED: Final[dict[Any, tuple[str, _Size]]] = {
     digests.mac.__code__: ("hmac", lambda given: sum(map(len, given["parts"]))),
 }
 """The public functions that know how many octets an operation works on."""
+_SIZED: Final = {kind for kind, _ in _ENTERED.values()} | {"decrypt"}
 _UNSEAL: Final = sealed.unseal.__code__
 
 

@@ -45,7 +45,7 @@ def headline(report: Report) -> str:
                     f"{results[f'purchase.{suite}']['ops_per_second']:,.0f}",
                 )
             )
-    return "\n".join([*map(_row, rows), "", *_sentences(results), _where(report)]) + "\n"
+    return "\n".join([*map(_row, rows), "", *(f"* {said}" for said in (*_sentences(results), _where(report)))]) + "\n"
 
 
 def _sentences(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -64,7 +64,7 @@ def _sentences(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _where(report: Report) -> str:
     around = report["environment"]
-    quick = "  A quick run: not to be quoted." if around["quick"] else ""
+    quick = " A quick run: not to be quoted." if around["quick"] else ""
     return (
         f"Measured on {around['cpu']}, {around['cores']} cores, Python {around['python']}, {around['openssl']}, "
         f"{around['date']}.{quick}"

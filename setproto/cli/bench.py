@@ -88,8 +88,8 @@ def all_(suite: Suites = None, quick: Quick = False, as_json: Json = None, plot:
 
     chosen = _of(suite, Suite)
     scaled = partial(scale.run, _of(suite, [Suite.P256]))
-    subjects = [partial(signatures.run, chosen), partial(purchase.run, chosen), scaled, others.run, importing.run]
-    _run(subjects, quick, as_json, plot)
+    made = partial(signatures.run, chosen), partial(purchase.run, chosen)
+    _run([*made, scaled, others.run, importing.run], quick, as_json, plot)
 
 
 @bench.command()
