@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from setproto import __version__
+from setproto.cli.bench import bench
 from setproto.cli.ca import ca
 from setproto.cli.conformance import adapter, conformance
 from setproto.cli.demo import demo
@@ -36,6 +37,7 @@ app.command("conformance-adapter")(adapter)
 app.command()(demo)
 app.command()(inspect)
 app.command()(scenario)
+app.add_typer(bench, name="bench")
 app.add_typer(ca, name="ca")
 app.add_typer(vectors, name="vectors")
 
