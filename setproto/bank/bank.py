@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, bindparam, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from pki import PathValidator
@@ -44,6 +44,12 @@ FUNCTION_NOT_SUPPORTED: Final = "40"
 UNKNOWN_CARD: Final = "no such card at this bank"
 NO_PART: Final = "12"
 """A sale is reversed whole."""
+# Statements of every message, made once: making them costs more than the database does.
+_STORED: Final = select(MESSAGES).where(MESSAGES.c.key == bindparam("of"))
+_STORE: Final = insert(MESSAGES)
+_ENTRY: Final = (
+    select(ENTRIES, PAYMENTS.c.origin.label("payment_origin")).join(PAYMENTS).where(ENTRIES.c.origin == bindparam("of"))
+)
 _LOCK: Final = 0x62616E6B
 """Of the schema, on PostgreSQL."""
 
@@ -282,7 +288,7 @@ class Bank:
         return self.vault.fingerprint(content.encode())
 
     def _stored(self, connection: Connection, key: str) -> Any:
-        return connection.execute(select(MESSAGES).where(MESSAGES.c.key == key)).one_or_none()
+        return connection.execute(_STORED, {"of": key}).one_or_none()
 
     def _once(self, connection: Connection, request: Message, fingerprint: bytes) -> Message | None:
         stored = self._stored(connection, request.key)
@@ -305,7 +311,7 @@ class Bank:
     def _store(self, connection: Connection, key: str, fingerprint: bytes, answer: Message | None) -> None:
         told = None if answer is None else json.dumps([answer.mti, dict(answer.fields)])
         row = {"key": key, "fingerprint": fingerprint, "answer": told, "at": self.now()}
-        connection.execute(insert(MESSAGES).values(row))
+        connection.execute(_STORE, row)
 
     def _authorise(self, connection: Connection, request: Message) -> Message:
         act = PROCESSING.get(request[3][:2])
@@ -385,8 +391,7 @@ class Bank:
         return request.response(APPROVED, de15=_settlement_date(batch))
 
     def _entry(self, connection: Connection, key: str) -> Any:
-        query = select(ENTRIES, PAYMENTS.c.origin.label("payment_origin")).join(PAYMENTS)
-        return connection.execute(query.where(ENTRIES.c.origin == key)).one_or_none()
+        return connection.execute(_ENTRY, {"of": key}).one_or_none()
 
     def _reconcile(self, connection: Connection, request: Message) -> Message:
         return settlement.reconcile(connection, request)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from setproto.bank.codes import APPROVED, NOT_FOUND
 from setproto.bank.ledger import Kind, Ledger, Line, add_unless_there, move
@@ -17,6 +17,33 @@ from setproto.bank.tables import BATCHES, CARDS, ENTRIES, PAYMENTS
 
 AMOUNT_ERROR: Final = "13"
 NO_CASE: Final = "12"
+
+
+# Made once: making a statement costs more than the database does.
+_PAYMENT: Final = (
+    select(PAYMENTS, CARDS.c.handle, CARDS.c.product)
+    .join(CARDS, CARDS.c.id == PAYMENTS.c.card_id)
+    .where(PAYMENTS.c.origin == bindparam("of"))
+    .with_for_update(of=PAYMENTS)
+)
+_OPEN_BATCH: Final = (
+    select(BATCHES.c.id, BATCHES.c.day)
+    .where(
+        BATCHES.c.merchant_id == bindparam("of"),
+        BATCHES.c.currency == bindparam("in"),
+        BATCHES.c.state == "OPEN",
+    )
+    .with_for_update(read=True)
+)
+_COUNT: Final = (
+    update(PAYMENTS)
+    .where(PAYMENTS.c.id == bindparam("of"))
+    .values(
+        captured=PAYMENTS.c.captured + bindparam("by_captured"),
+        refunded=PAYMENTS.c.refunded + bindparam("by_refunded"),
+    )
+)
+_ENTER: Final = insert(ENTRIES)
 
 
 class Refused(Exception):
@@ -43,15 +70,13 @@ class Booking:
 
     def payment(self, connection: Connection, origin: str) -> Any:
         """The payment that began with this message, locked; None if there is none."""
-        query = select(PAYMENTS, CARDS.c.handle, CARDS.c.product).join(CARDS, CARDS.c.id == PAYMENTS.c.card_id)
-        return connection.execute(query.where(PAYMENTS.c.origin == origin).with_for_update(of=PAYMENTS)).one_or_none()
+        return connection.execute(_PAYMENT, {"of": origin}).one_or_none()
 
     def batch(self, connection: Connection, merchant: str, currency: int, at: int) -> Batch:
         """The merchant's open batch, kept open until the transaction ends; a new day's if the last was closed."""
         columns = BATCHES.c
         ours = (columns.merchant_id == merchant, columns.currency == currency)
-        query = select(columns.id, columns.day).where(*ours, columns.state == "OPEN").with_for_update(read=True)
-        while (found := connection.execute(query).one_or_none()) is None:
+        while (found := connection.execute(_OPEN_BATCH, {"of": merchant, "in": currency}).one_or_none()) is None:
             day = datetime.fromtimestamp(at, UTC).date()
             last = connection.execute(select(func.max(columns.day)).where(*ours)).scalar()
             if last is not None:
@@ -120,10 +145,9 @@ class Booking:
             move(connection, row.account_id, held=row.captured - row.amount)
         return len(rows)
 
-    def _count(self, connection: Connection, payment: Any, **changes: int) -> None:
+    def _count(self, connection: Connection, payment: Any, *, captured: int = 0, refunded: int = 0) -> None:
         """The sums of a payment, by atomic UPDATE under the CHECKs of the table."""
-        values = {name: PAYMENTS.c[name] + change for name, change in changes.items()}
-        connection.execute(update(PAYMENTS).where(PAYMENTS.c.id == payment.id).values(values))
+        connection.execute(_COUNT, {"of": payment.id, "by_captured": captured, "by_refunded": refunded})
 
     def _lines(self, connection: Connection, payment: Any, amount: int, at: int) -> list[Line]:
         """A capture, or with a negative amount a refund, in the books of issuer and acquirer; each balances."""
@@ -178,5 +202,5 @@ class Booking:
             "amount": amount,
             "reverses": reverses,
         }
-        connection.execute(insert(ENTRIES).values(row))
+        connection.execute(_ENTER, row)
         return batch

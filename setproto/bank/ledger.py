@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, case, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, Table, bindparam, case, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from setproto.bank.tables import ACCOUNTS, JOURNALS, POSTINGS, TARIFFS
@@ -78,6 +78,29 @@ STANDARD: Final = (
     Tariff("network", "merchant", flat=500),
 )
 """bank.md §7.3 (T90), and the plain fees of T88, T89 and T91."""
+
+
+_COLUMNS: Final = ACCOUNTS.c
+_BY: Final = bindparam("by", type_=BigInteger)
+_MORE: Final = bindparam("more", type_=BigInteger)
+_BEYOND: Final = _COLUMNS.minimum + _COLUMNS.balance + _BY + _COLUMNS.held + _MORE
+# Made once: making a statement costs more than the database does.
+_HOLD: Final = (
+    update(ACCOUNTS)
+    .where(_COLUMNS.id == bindparam("of"), -_COLUMNS.balance - _COLUMNS.held - _MORE >= _COLUMNS.minimum)
+    .values(held=_COLUMNS.held + _MORE)
+)
+_MOVE: Final = (
+    update(ACCOUNTS)
+    .where(_COLUMNS.id == bindparam("of"))
+    .values(
+        balance=_COLUMNS.balance + _BY,
+        held=_COLUMNS.held + _MORE,
+        forced=case((_BEYOND > 0, _BEYOND), else_=0),
+    )
+)
+_JOURNAL: Final = insert(JOURNALS).returning(JOURNALS.c.id)
+_POSTINGS: Final = insert(POSTINGS)
 
 
 def half_even(numerator: int, denominator: int) -> int:
@@ -166,9 +189,9 @@ class Ledger:
         if sum(line.amount for line in told) or not told:
             raise LedgerError("the journal does not balance")
         row = {"ref": ref, "kind": kind, "at": at, "payment_id": payment, "batch_id": batch}
-        number: int = connection.execute(insert(JOURNALS).values(row).returning(JOURNALS.c.id)).scalar_one()
+        number: int = connection.execute(_JOURNAL, row).scalar_one()
         connection.execute(
-            insert(POSTINGS),
+            _POSTINGS,
             [
                 {"journal_id": number, "account_id": line.account, "amount": line.amount, "tariff_id": line.tariff}
                 for line in told
@@ -184,28 +207,13 @@ class Ledger:
 
 def hold(connection: Connection, account: int, amount: int) -> bool:
     """Hold money if there is enough: one statement, so that two cannot spend the same (L1)."""
-    columns = ACCOUNTS.c
-    enough = -columns.balance - columns.held - amount >= columns.minimum
-    changed = connection.execute(
-        update(ACCOUNTS).where(columns.id == account, enough).values(held=columns.held + amount)
-    )
-    return changed.rowcount == 1
+    return connection.execute(_HOLD, {"of": account, "more": amount}).rowcount == 1
 
 
 def move(connection: Connection, account: int, *, balance: int = 0, held: int = 0) -> None:
     """Change a customer's account by what was posted and what is no longer held.  Is not refused for want of money:
     what goes beyond the minimum is counted in ``forced``, and authorisations find nothing available."""
-    columns = ACCOUNTS.c
-    beyond = columns.minimum + columns.balance + balance + columns.held + held
-    connection.execute(
-        update(ACCOUNTS)
-        .where(columns.id == account)
-        .values(
-            balance=columns.balance + balance,
-            held=columns.held + held,
-            forced=case((beyond > 0, beyond), else_=0),
-        )
-    )
+    connection.execute(_MOVE, {"of": account, "by": balance, "more": held})
 
 
 def total(connection: Connection, account: int) -> int:

@@ -25,6 +25,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    bindparam,
     create_engine,
     event,
     insert,
@@ -46,6 +47,15 @@ _ENTRIES: Final = Table(
     Column("key", LargeBinary, primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
+_HERE: Final = (
+    _ENTRIES.c.space == bindparam("at_space"),
+    _ENTRIES.c.name == bindparam("at_name"),
+    _ENTRIES.c.key == bindparam("at_key"),
+)
+# Made once: making them again each time costs more than the database does.
+_GET: Final = select(_ENTRIES.c.value).where(*_HERE)
+_PUT: Final = update(_ENTRIES).where(*_HERE)
+_ADD: Final = insert(_ENTRIES)
 _PATIENCE: Final = 30
 """Seconds to wait for a lock that others hold."""
 _PAGE: Final = 256
@@ -68,14 +78,15 @@ class _Transaction:
         self._space = space
 
     def get(self, table: str, key: bytes) -> bytes | None:
-        found = self._connection.execute(select(_ENTRIES.c.value).where(*self._is(table, key))).scalar()
+        found = self._connection.execute(_GET, {"at_space": self._space, "at_name": table, "at_key": key}).scalar()
         return None if found is None else bytes(found)
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
-        changed = self._connection.execute(update(_ENTRIES).where(*self._is(table, key)).values(value=value))
+        place = {"at_space": self._space, "at_name": table, "at_key": key}
+        changed = self._connection.execute(_PUT, {**place, "value": value})
         if changed.rowcount == 0:
             row = {"space": self._space, "name": table, "key": key, "value": value}
-            self._connection.execute(insert(_ENTRIES).values(row))
+            self._connection.execute(_ADD, row)
 
     def items(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         # By pages, so that a long table need not fit into memory, and no cursor stays open while others are written.
@@ -85,9 +96,6 @@ class _Transaction:
         while rows:
             yield from ((bytes(row.key), bytes(row.value)) for row in rows)
             rows = self._connection.execute(page.where(_ENTRIES.c.key > rows[-1].key)).all()
-
-    def _is(self, table: str, key: bytes) -> tuple[Any, ...]:
-        return (_ENTRIES.c.space == self._space, _ENTRIES.c.name == table, _ENTRIES.c.key == key)
 
 
 class SQLStore:
