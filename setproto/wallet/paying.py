@@ -14,6 +14,7 @@ import binascii
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Annotated, Any, Final, Protocol
 
 from pki.der import GeneralizedTime, Implicit, decode, encode, general_time, sequence
@@ -29,7 +30,19 @@ from setproto.wallet import description
 from setproto.wallet.items import Wallet
 from setproto.wallet.trust import Trust
 
-__all__ = ["Attempt", "Kept", "NotGenuine", "OrderItem", "Outcome", "Server", "Standing", "Till", "order", "orders"]
+__all__ = [
+    "Attempt",
+    "Kept",
+    "NotGenuine",
+    "OrderItem",
+    "Outcome",
+    "Server",
+    "Standing",
+    "Till",
+    "order",
+    "orders",
+    "quote",
+]
 
 PAYMENT: Final = "application/set-payment"
 ORDERS: Final = "orders"
@@ -131,6 +144,23 @@ class Outcome:
     said: str = ""
 
 
+def quote(server: Server, form: OrderForm, shop: str, at: datetime) -> OrderItem:
+    """Have an order made out, and check that it is what was asked for (T57, T58); it needs no wallet.
+
+    ``shop``: what the recorder calls the place; ``at``: the time.  UsageError if the shop refuses, or offers something
+    else; Unreachable.
+    """
+    answer = server.json("POST", "/orders", form.model_dump(mode="json"))
+    try:
+        lid_m = bytes.fromhex(answer["order"])
+        octets = base64.b64decode(answer["description"], validate=True)
+        amount = CurrencyAmount.of(answer["amount"])
+    except (KeyError, TypeError, ValueError, binascii.Error):
+        raise UsageError("the shop's answer is not an order") from None
+    description.read(octets).require(form, amount)
+    return OrderItem(lid_m=lid_m, shop=shop, description=octets, amount=amount, at=general_time(at), attempts=[])
+
+
 class Till:
     """Pays the orders of one shop out of one wallet."""
 
@@ -145,31 +175,17 @@ class Till:
     # --- the steps of a purchase ------------------------------------------------------------------
 
     def quote(self, form: OrderForm) -> OrderItem:
-        """Have an order made out, check that it is what was asked for, and keep it.  Nothing is paid yet.
-
-        UsageError if the shop refuses it, or offers something else.
-        """
-        answer = self._server.json("POST", "/orders", form.model_dump(mode="json"))
-        try:
-            lid_m = bytes.fromhex(answer["order"])
-            octets = base64.b64decode(answer["description"], validate=True)
-            amount = CurrencyAmount.of(answer["amount"])
-        except (KeyError, TypeError, ValueError, binascii.Error):
-            raise UsageError("the shop's answer is not an order") from None
-        description.read(octets).require(form, amount)
-        made = OrderItem(
-            lid_m=lid_m,
-            shop=self._shop,
-            description=octets,
-            amount=amount,
-            at=general_time(self._wallet.clock()),
-            attempts=[],
-        )
-        with self._wallet.vault.transaction() as transaction:
-            if transaction.get(ORDERS, lid_m) is not None:
-                raise UsageError("the shop gives two orders one number")
-            transaction.put(ORDERS, lid_m, encode(made))
+        """``quote``, and take it into the wallet."""
+        made = quote(self._server, form, self._shop, self._wallet.clock())
+        self.take(made)
         return made
+
+    def take(self, made: OrderItem) -> None:
+        """Take an order into the wallet; nothing is paid yet.  UsageError if there is one of that number."""
+        with self._wallet.vault.transaction() as transaction:
+            if transaction.get(ORDERS, made.lid_m) is not None:
+                raise UsageError("the shop gives two orders one number")
+            transaction.put(ORDERS, made.lid_m, encode(made))
 
     def approach(self, lid_m: bytes, card: str) -> str:
         """Have the merchant prove who it is, for a new attempt with this card; its name (T68).

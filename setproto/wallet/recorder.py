@@ -68,6 +68,8 @@ class Query:
     merchant: str | None = None
     item: str | None = None
     means: str | None = None
+    shop: str | None = None
+    """The place as a whole, not a part of it."""
 
     def matches(self, entry: Entry) -> bool:
         """Whether an entry is looked for; days are days in UTC, both of them included."""
@@ -78,6 +80,7 @@ class Query:
             and (self.until is None or day <= self.until)
             and _within(self.merchant, entry.merchant)
             and _within(self.item, items)
+            and self.shop in (None, entry.order.shop)
             and (self.means is None or any(self.means == attempt.card for attempt, _ in entry.attempts))
         )
 

@@ -246,6 +246,8 @@ class Vault(MemoryStore):
         self._master_key = master_key
         self._turn = turn
         self._position = Position()
+        self._stale = 0  # the head that is written next: never the one that is up to date
+        self._torn = False  # whether that one could not be read
         self._file = -1
 
     def __repr__(self) -> str:
@@ -293,14 +295,39 @@ class Vault(MemoryStore):
             undo.callback(os.close, turn)
             if os.fstat(turn).st_size and not release:
                 raise Shut(f"{path} is locked: setproto wallet unlock, with the passphrase, opens it again")
-            data = path.read_bytes()
-            header, start = Header.read(data)
-            header.profile.require(least)
-            vault = cls(path, header, header.unlocked(passphrase), turn)
-            vault._load(data[start:])
+            vault, body = cls._unlocked(path, path.read_bytes(), passphrase, turn, least)
+            vault._load(body)
+            vault._take_up()
             os.ftruncate(turn, 0)
             undo.pop_all()
         return vault
+
+    @classmethod
+    def restore(cls, source: Path, path: Path, passphrase: Passphrase, *, least: Cost = LEAST) -> None:
+        """Put a backup in the place of a wallet that is not there; errors as for ``open``.
+
+        UsageError if there is a wallet, or no backup.
+        """
+        if not source.is_file():
+            raise UsageError(f"there is no backup {source}")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with ExitStack() as until:
+            turn = _take_turn(path)
+            until.callback(os.close, turn)
+            if path.exists():
+                raise UsageError(f"{path} exists already: nothing was done")
+            data = source.read_bytes()
+            vault, body = cls._unlocked(path, data, passphrase, turn, least)
+            vault._load(body)
+            os.close(_put(path, data))
+            _sync_folder(path.parent)
+
+    @classmethod
+    def _unlocked(cls, path: Path, data: bytes, passphrase: Passphrase, turn: int, least: Cost) -> tuple[Vault, bytes]:
+        """The file with its header open, and what comes after that."""
+        header, start = Header.read(data)
+        header.profile.require(least)
+        return cls(path, header, header.unlocked(passphrase), turn), data[start:]
 
     def close(self) -> None:
         """Let go of the file; others may open it."""
@@ -379,13 +406,17 @@ class Vault(MemoryStore):
             raise Damaged(f"the wallet is damaged: record {read + 1} of {count} is missing or was altered")
         if not counted or (len(counted) < 2 and read == count):
             raise Damaged("the wallet is damaged: what says where it ends was altered")
+        self._torn = len(counted) < 2
+        self._stale = 0 if heads[0] is None or (heads[1] is not None and heads[0] <= heads[1]) else 1
+
+    def _take_up(self) -> None:
+        """Write on from where the records end.  What is there may not be on the disk yet, and will be acted on."""
         with ExitStack() as undo:
             self._file = os.open(self._path, os.O_RDWR)
             undo.callback(self._close_file)
-            # What is there may not have reached the disk yet, and is going to be acted on.
             os.ftruncate(self._file, self._end)
-            if len(counted) < 2:
-                self._write_head(heads.index(None))
+            if self._torn:
+                self._write_head()
             os.fsync(self._file)
             undo.pop_all()
 
@@ -402,6 +433,8 @@ class Vault(MemoryStore):
         start = 2 * _HEAD_SIZE + self._position.size + _LENGTH
         length = int.from_bytes(body[start - _LENGTH : start], "big")
         locked = body[start : start + length]
+        if len(locked) < length:
+            return None
         try:
             content = unlock(self.cipher, self._master_key, locked, self._position.chain)
             record = decode(Changes, content, limit=_MAX_RECORD)
@@ -430,7 +463,7 @@ class Vault(MemoryStore):
         # The record is what counts.  That the head is late, or lost with the power, is no loss, and neither is it that
         # the file could not be written anew.
         with suppress(OSError):
-            self._write_head(self._position.count % 2)
+            self._write_head()
             if self._position.size > _SLACK and self._position.size > 4 * sum(map(len, self._tables.values())):
                 self._rewrite({**self._tables, **changes}, self._header, self._master_key)
 
@@ -456,9 +489,11 @@ class Vault(MemoryStore):
         """Where the next record goes."""
         return self._start + 2 * _HEAD_SIZE + self._position.size
 
-    def _write_head(self, which: int) -> None:
-        head = _head(which, self.cipher, self._master_key, self._position)
-        _write(self._file, head, self._start + which * _HEAD_SIZE)
+    def _write_head(self) -> None:
+        head = _head(self._stale, self.cipher, self._master_key, self._position)
+        _write(self._file, head, self._start + self._stale * _HEAD_SIZE)
+        # Not before it is written: one that was torn by an error is written again, and the other one left alone.
+        self._stale = 1 - self._stale
 
     def _rewrite(self, tables: Tables, header: Header, master_key: bytes) -> None:
         """A new file with these contents, in as few records as they need."""
