@@ -107,7 +107,7 @@ class SQLStore:
         """
         self._space = space
         try:
-            self._engine = _engine(url)
+            self._engine = open_engine(url)
         except (SQLAlchemyError, ImportError) as failure:
             raise _unusable(failure) from None
         try:
@@ -161,7 +161,8 @@ def _write_ahead(connection: Any) -> None:
             return
 
 
-def _engine(url: str) -> Engine:
+def open_engine(url: str) -> Engine:
+    """An engine as durable as this project needs it, whatever the database."""
     # Parameters are hidden from error messages: among them are records, and secrets in them.
     if not url.startswith("sqlite"):
         return create_engine(url, hide_parameters=True, pool_pre_ping=True)
