@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("setproto.crypto",),
     ("setproto.card", "setproto.amounts"),
     ("setproto.messages",),
-    ("setproto.roles",),
+    ("setproto.roles", "setproto.client"),
     ("setproto.store", "setproto.bank", "setproto.wallet"),
     ("setproto.market", "setproto.scenario"),
     ("setproto",),  # only setproto/__init__.py: the public names
