@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("pki",),
     ("setproto.errors",),
+    ("setproto.settings",),
     ("setproto.crypto",),
     ("setproto.card", "setproto.amounts"),
     ("setproto.messages",),
@@ -25,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("setproto.store", "setproto.bank", "setproto.wallet"),
     ("setproto.market", "setproto.scenario"),
     ("setproto",),  # only setproto/__init__.py: the public names
-    ("setproto.ca",),
+    ("setproto.ca", "setproto.shop"),
     ("setproto.server",),
     ("setproto.reading", "setproto.scan"),
     ("setproto.conformance", "setproto.demo"),
