@@ -58,10 +58,10 @@ class HTTPTransport:
             raise Unreachable(f"{self._client.base_url}: answered {status} without a message")
         return body
 
-    def json(self, method: str, path: str, form: object = None) -> Any:
+    def json(self, method: str, path: str, form: object = None, headers: dict[str, str] | None = None) -> Any:
         """Ask the JSON API.  UsageError with the server's words if it refuses; Unreachable as for ``post``."""
         data, kind = (None, None) if form is None else (json.dumps(form).encode(), "application/json")
-        status, answered, body = self.request(method, path, data, kind)
+        status, answered, body = self.request(method, path, data, kind, headers)
         try:
             read = json.loads(body) if answered == "application/json" else None
         except ValueError:
@@ -100,3 +100,9 @@ class HTTPTransport:
     def close(self) -> None:
         """Let go of the connections."""
         self._client.close()
+
+    def __enter__(self) -> HTTPTransport:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -23,12 +23,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("setproto.card", "setproto.amounts"),
     ("setproto.messages",),
     ("setproto.roles", "setproto.client"),
-    ("setproto.store", "setproto.bank", "setproto.wallet"),
+    ("setproto.store", "setproto.bank"),
     ("setproto.market", "setproto.scenario"),
     ("setproto",),  # only setproto/__init__.py: the public names
     ("setproto.ca", "setproto.shop"),
-    ("setproto.server",),
     ("setproto.reading", "setproto.scan"),
+    ("setproto.wallet",),
+    ("setproto.server",),
     ("setproto.conformance", "setproto.demo"),
     ("setproto.cli", "setproto.__main__"),
 )

@@ -18,6 +18,8 @@ from setproto.cli.conformance import adapter, conformance
 from setproto.cli.demo import demo
 from setproto.cli.inspect import inspect
 from setproto.cli.scenario import scenario
+from setproto.cli.serve import serve
+from setproto.cli.up import up
 from setproto.cli.vectors import vectors
 
 __all__ = ["app", "main"]
@@ -36,6 +38,8 @@ app.command("conformance-adapter")(adapter)
 app.command()(demo)
 app.command()(inspect)
 app.command()(scenario)
+app.command()(serve)
+app.command()(up)
 app.add_typer(ca, name="ca")
 app.add_typer(vectors, name="vectors")
 

@@ -2,8 +2,8 @@
 
 It says who ordered what from whom, for how much, through which gateway, and what has become of the money so far; so a
 later receipt for the same purchase may say more (captured, given back).  It holds no card data: the customer is named
-as in the certificate that ordered, and by the merchant's own code.  It is no message of SET, whose PRes tells shares of an
-amount only, to whoever asked; a receipt stands for itself, and anyone with the root certificate can check it.
+as in the certificate that ordered, and by the merchant's own code.  It is no message of SET, whose PRes tells shares of
+an amount only, to whoever asked; a receipt stands for itself, and anyone with the root certificate can check it.
 """
 
 from __future__ import annotations

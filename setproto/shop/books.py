@@ -125,8 +125,7 @@ def _entry(transaction: Transaction, order: OrderRecord) -> Entry:
         return Entry(order.lid_m, None, None, order.amount, "open", order.description, None)
     record = records.purchase(transaction, order.xid)
     stands = balance(record, order.amount)
-    stored = None if record.ordered is None else transaction.get(CUSTOMERS, encode(record.ordered.cardholder))
-    customer = None if stored is None else stored.decode()
+    customer = None if record.ordered is None else customer_code(transaction, record.ordered.cardholder)
     return Entry(order.lid_m, order.xid, customer, order.amount, _status(record, stands), order.description, stands)
 
 
