@@ -174,7 +174,7 @@ KEEPING = [
     ("setproto.card", "from setproto.errors import UsageError\nfrom .amounts import Amount"),
     ("setproto.crypto.cms", "from cryptography.hazmat.primitives import hashes\nfrom . import dual"),
     ("setproto.messages", "from setproto import errors\nfrom .purchase import PReq\nimport richness, typeradio"),
-    ("setproto", "from setproto.roles.merchant import Merchant\nfrom .wallet import Vault"),
+    ("setproto", "from setproto.roles.merchant import Merchant\nfrom .bank import MemoryIssuer"),
     ("setproto.cli", "import typer\nfrom rich import console\nprint(1)\nfrom setproto import Merchant"),
     ("pki.names", "try:\n    pass\nexcept (ValueError, MyException):\n    pass"),
     ("pki.names", "'''assert, print(1), except Exception, import rich: only words'''"),
