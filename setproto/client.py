@@ -19,7 +19,15 @@ import httpx
 from setproto.errors import Unreachable, UsageError
 from setproto.messages.wrapper import MAX_MESSAGE
 
-__all__ = ["MAX_ANSWER", "PAYMENT", "PAYMENT_INITIATION", "REGISTRATION", "REGISTRATION_INITIATION", "HTTPTransport"]
+__all__ = [
+    "MAX_ANSWER",
+    "PAYMENT",
+    "PAYMENT_INITIATION",
+    "REGISTRATION",
+    "REGISTRATION_INITIATION",
+    "HTTPTransport",
+    "pinned",
+]
 
 PAYMENT: Final = "application/set-payment"
 PAYMENT_INITIATION: Final = "application/set-payment-initiation"
@@ -28,6 +36,14 @@ REGISTRATION_INITIATION: Final = "application/set-registration-initiation"
 
 MAX_ANSWER: Final = 4 * MAX_MESSAGE
 """Octets that are read of an answer: more than any message, catalogue or receipt has."""
+
+
+def pinned(certificate: Path) -> ssl.SSLContext:
+    """A context that believes one server: the one that has the key of the first certificate in the PEM file."""
+    context = ssl.create_default_context(cafile=certificate)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.check_hostname = False  # it is known by its key, under whatever address
+    return context
 
 
 class HTTPTransport:

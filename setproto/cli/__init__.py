@@ -17,6 +17,7 @@ from setproto.cli.ca import ca
 from setproto.cli.conformance import adapter, conformance
 from setproto.cli.demo import demo
 from setproto.cli.inspect import inspect
+from setproto.cli.merchant import merchant
 from setproto.cli.scenario import scenario
 from setproto.cli.serve import serve
 from setproto.cli.up import up
@@ -41,6 +42,7 @@ app.command()(scenario)
 app.command()(serve)
 app.command()(up)
 app.add_typer(ca, name="ca")
+app.add_typer(merchant, name="merchant")
 app.add_typer(vectors, name="vectors")
 
 

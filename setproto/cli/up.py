@@ -18,7 +18,7 @@ import typer
 
 from setproto.cli.ca.desk import answering, now
 from setproto.cli.console import Suite, refuse
-from setproto.client import HTTPTransport
+from setproto.client import HTTPTransport, pinned
 from setproto.errors import Unreachable, UsageError
 from setproto.server.config import CAConfig, GatewayConfig, MerchantConfig, ServerConfig, load
 from setproto.server.founding import ROLES, SHOP_FILE, found
@@ -123,7 +123,7 @@ def _wait_until_healthy(
 ) -> None:
     deadline = time.monotonic() + _HEALTHY_SECONDS
     for role, config in configs.items():
-        server = HTTPTransport(_url(config), timeout=2)
+        server = reach(config, config.listen, timeout=2)
         while not stopping and not _healthy(server):
             if children[role].poll() is not None:
                 refuse(f"the {role} does not start: see its log", status=1)
@@ -143,15 +143,22 @@ def _healthy(server: HTTPTransport) -> bool:
 def _explain(directory: Path, configs: dict[str, ServerConfig]) -> None:
     """Where everything is, and how to buy something."""
     for role, config in configs.items():
-        typer.echo(f"{role:<9}{_url(config)}  log: {_log(directory, role)}")
+        typer.echo(f"{role:<9}{url(config, config.listen)}  log: {_log(directory, role)}")
     typer.echo("To buy something:")
     typer.echo("  setproto wallet create")
     typer.echo("  setproto shop list")
     typer.echo("up; Ctrl-C ends it")
 
 
-def _url(config: ServerConfig) -> str:
-    host, port = config.listen
+def reach(config: ServerConfig, address: tuple[str, int], *, timeout: float) -> HTTPTransport:
+    """A server by its own configuration: with TLS it is known by its certificate."""
+    verify = None if config.tls is None else pinned(config.tls.certificate)
+    return HTTPTransport(url(config, address), verify=verify, timeout=timeout)
+
+
+def url(config: ServerConfig, address: tuple[str, int]) -> str:
+    """The URL of one of a server's addresses."""
+    host, port = address
     return f"{'http' if config.tls is None else 'https'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
