@@ -212,10 +212,7 @@ def run(app: Router, addresses: Sequence[tuple[str, int]], tls: TLS | None) -> N
 
     OSError if an address cannot be had.
     """
-    sockets = [
-        socket.create_server(address, family=socket.AF_INET6 if ":" in address[0] else socket.AF_INET, backlog=1024)
-        for address in addresses
-    ]
+    sockets = [_bound(address) for address in addresses]
     passphrase = None if tls is None or tls.passphrase_file is None else read_secret(tls.passphrase_file)
     config = uvicorn.Config(
         app,
@@ -235,3 +232,18 @@ def run(app: Router, addresses: Sequence[tuple[str, int]], tls: TLS | None) -> N
         # The server has its own handlers while it runs, and repeats the signal when it has stopped: all is done then.
         signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run(sockets=sockets)
+
+
+def _bound(address: tuple[str, int]) -> socket.socket:
+    # That it speaks TCP is said in so many words: asyncio looks for it before it switches Nagle's algorithm off.  With
+    # that on, each answer would wait 40 milliseconds for the client's acknowledgement.
+    bound = socket.socket(
+        socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound
