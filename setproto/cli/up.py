@@ -16,12 +16,13 @@ from typing import Annotated, Final
 
 import typer
 
+from setproto.amounts import CurrencyAmount
 from setproto.cli.ca.desk import answering, now
 from setproto.cli.console import Suite, refuse
 from setproto.client import HTTPTransport, pinned
 from setproto.errors import Unreachable, UsageError
-from setproto.server.config import CAConfig, GatewayConfig, MerchantConfig, ServerConfig, load
-from setproto.server.founding import ROLES, SHOP_FILE, found
+from setproto.server.config import BankConfig, CAConfig, GatewayConfig, MerchantConfig, ServerConfig, load
+from setproto.server.founding import CARDS, ROLES, SHOP_FILE, found
 from setproto.settings import require_private
 
 DATA: Final = Path("~/.setproto/shop")
@@ -31,7 +32,7 @@ _HEALTHY_SECONDS: Final = 60
 _STOP_SECONDS: Final = 15
 _CONFIGS: Final[dict[str, type[ServerConfig]]] = {
     "ca": CAConfig,
-    "bank": ServerConfig,
+    "bank": BankConfig,
     "gateway": GatewayConfig,
     "merchant": MerchantConfig,
 }
@@ -144,9 +145,19 @@ def _explain(directory: Path, configs: dict[str, ServerConfig]) -> None:
     """Where everything is, and how to buy something."""
     for role, config in configs.items():
         typer.echo(f"{role:<9}{url(config, config.listen)}  log: {_log(directory, role)}")
-    typer.echo("To buy something:")
-    typer.echo("  setproto wallet create")
-    typer.echo("  setproto shop list")
+    typer.echo("")
+    typer.echo("cards that the bank opened, with numbers that are published for tests:")
+    for card in CARDS:
+        balance = CurrencyAmount.of(f"EUR {card.balance // 100}.{card.balance % 100:02d}")
+        typer.echo(f"  {card.number}  {card.expiry}  {card.holder}  {balance}")
+    typer.echo("")
+    typer.echo("to buy something, in another terminal:")
+    option = "" if directory == DATA.expanduser() else f" --shop {directory / SHOP_FILE}"
+    for line in ("wallet create", f"wallet add-card main{option}", f"wallet register main{option}"):
+        typer.echo(f"  setproto {line}")
+    typer.echo(f"  setproto shop list{option}")
+    typer.echo(f"  setproto buy notebook{option}")
+    typer.echo("")
     typer.echo("up; Ctrl-C ends it")
 
 

@@ -5,23 +5,21 @@ What the CA publishes is renewed in time, and written where the other servers re
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.routing import Router
 
-from pki import CertificateError, PathValidator, check_bci, check_crl
+from pki import PathValidator, check_bci, check_crl
 from setproto.ca.office import Office
 from setproto.ca.registrar import Operator
 from setproto.ca.vault import Vault
-from setproto.card import PANSecret, unique_cardholder_id
+from setproto.card import PANSecret, cardholder_name
 from setproto.client import REGISTRATION, REGISTRATION_INITIATION, HTTPTransport
-from setproto.errors import SetError, Unreachable
+from setproto.errors import Unreachable
 from setproto.roles.authority import CertificateAuthority
 from setproto.roles.authority.issuing import nonce_cca
 from setproto.roles.authority.ports import Application, CardApplication, Decision, Verdict
@@ -60,7 +58,7 @@ class BankDesk(Operator):
         enrolment = {
             **about,
             "card_secret": application.card_secret.reveal().hex(),
-            "cardholder_id": unique_cardholder_id(card.pan, card.expiry, pan_secret).hex(),
+            "cardholder": cardholder_name(card.pan, card.expiry, pan_secret),
         }
         try:
             if self._ask("/cards/verify", about).get("verified") is not True:
@@ -109,18 +107,6 @@ class Publisher:
 
 def application(ca: CertificateAuthority, publisher: Publisher, server: Server) -> Router:
     """The ASGI application."""
-
-    def keep_publishing() -> None:
-        _logged(publisher.publish)
-        while not server.stopping.wait(PUBLISH_SECONDS):
-            _logged(publisher.publish)
-
     talk = Talk(ca, server.metrics)
-    return server.app([server.messages((REGISTRATION, REGISTRATION_INITIATION), talk.answer)], keep_publishing)
-
-
-def _logged(act: Callable[[], None]) -> None:
-    try:
-        act()
-    except (SetError, CertificateError, SQLAlchemyError, OSError) as failure:
-        _LOG.error("publishing", failure=type(failure).__name__)
+    routes = [server.messages((REGISTRATION, REGISTRATION_INITIATION), talk.answer)]
+    return server.app(routes, {PUBLISH_SECONDS: publisher.publish})

@@ -19,6 +19,7 @@ from setproto.settings import Table, require_private
 __all__ = [
     "TLS",
     "Address",
+    "BankConfig",
     "CAConfig",
     "GatewayConfig",
     "Keys",
@@ -28,6 +29,7 @@ __all__ = [
     "ServerConfig",
     "Trust",
     "load",
+    "octets",
 ]
 
 _ADDRESS: Final = re.compile(r"(?P<host>[^:\s]+|\[[0-9A-Fa-f:]+\]):(?P<port>[0-9]{1,5})")
@@ -51,10 +53,27 @@ def _address(written: Any) -> Any:
     return found["host"].strip("[]"), int(found["port"])
 
 
+def _key(written: SecretStr) -> SecretStr:
+    try:
+        octets = bytes.fromhex(written.get_secret_value())
+    except ValueError:
+        octets = b""
+    if len(octets) != 32:
+        raise ValueError("a key is 32 octets in hexadecimal")
+    return written
+
+
+def octets(key: SecretStr) -> bytes:
+    """The octets of a Key."""
+    return bytes.fromhex(key.get_secret_value())
+
+
 File = Annotated[Path, BeforeValidator(_path)]
 Address = Annotated[tuple[str, int], BeforeValidator(_address)]
 """Where to listen or to connect to: host and port."""
 Secret = Annotated[SecretStr, Field(min_length=32)]
+Key = Annotated[SecretStr, AfterValidator(_key)]
+"""32 octets in hexadecimal."""
 
 
 class TLS(Table):
@@ -102,6 +121,20 @@ class ServerConfig(Table):
     tls: TLS | None = None
 
 
+class BankConfig(ServerConfig):
+    """The bank: issuer and acquirer.  What it keeps of cards is hidden under ``vault_key``."""
+
+    name: str
+    iso8583: Address
+    """Where it listens to gateways."""
+    acquirer: Annotated[str, Field(pattern=r"^[0-9]{6,11}$")]
+    brand: str
+    vault_key: Key
+    secret: Secret
+    """What opens the interface for the CA."""
+    trust: Trust
+
+
 class Bank(Table):
     """Where a CA asks whether a card is genuine, and with which secret."""
 
@@ -129,10 +162,16 @@ class GatewayConfig(ServerConfig):
     keys: Keys
     trust: Trust
     acquirer_bin: Annotated[str, Field(pattern=r"^[0-9]{6}$")]
-    token_key: Annotated[SecretStr, Field(min_length=64, max_length=64)]
-    """32 octets in hexadecimal."""
+    token_key: Key
+    """What its tokens to itself are sealed with."""
+    link_key: Key
+    """What hides card numbers that are on their way to the bank."""
+    terminal: Annotated[str, Field(min_length=8, max_length=8)] = "GW000001"
+    """Another one for each process of a gateway."""
     bank: Address
     """Where the bank speaks ISO 8583."""
+    bank_seconds: Annotated[float, Field(gt=0)] = 6
+    """How long to wait for its answer."""
     link_database: Annotated[str, AfterValidator(_database)]
     """What is on its way to the bank is kept apart: it is written while a request is being decided."""
 

@@ -13,6 +13,7 @@ import shutil
 import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -21,14 +22,16 @@ from pki.keystore import dump_private_key
 from setproto.ca import parties
 from setproto.ca.office import Office
 from setproto.ca.parties import Wanted
+from setproto.card import PAN, CardExpiry
 from setproto.errors import UsageError
 from setproto.reading.pem import to_pem
-from setproto.server import public
-from setproto.server.stores import open_store
+from setproto.server import bank, public
+from setproto.server.config import BankConfig, load
+from setproto.server.stores import create_private, open_store
 from setproto.settings import read_secret
 from setproto.shop import catalogue
 
-__all__ = ["ROLES", "SHOP_FILE", "found"]
+__all__ = ["CARDS", "ROLES", "SHOP_FILE", "SampleCard", "found"]
 
 SHOP_FILE: Final = "shop.toml"
 ROLES: Final = ("bank", "ca", "gateway", "merchant")
@@ -38,6 +41,24 @@ ISSUER: Final = "Issuing Bank"
 ACQUIRER: Final = "Acquiring Bank"
 ACQUIRER_BIN: Final = "411111"
 SHOP: Final = "Corner Bookshop"
+MERCHANT: Final = "M-1001"
+
+
+@dataclass(frozen=True)
+class SampleCard:
+    """A card of a number that is published for tests; no bank issues it.  ``balance`` in cents, when it is opened."""
+
+    number: str
+    expiry: str
+    holder: str
+    balance: int
+
+
+CARDS: Final = (
+    SampleCard("4111111111111111", "203012", "Ada Lovelace", 1_000_00),
+    SampleCard("5555555555554444", "203012", "Ada Lovelace", 250_00),
+    SampleCard("4000000000000002", "203012", "Ada Lovelace", 0),
+)
 
 _HIERARCHY: Final = """\
 suite = "{suite}"
@@ -84,7 +105,17 @@ secret = "{bank_secret}"
 
 _BANK: Final = """\
 listen = "127.0.0.1:{bank}"
+iso8583 = "127.0.0.1:{link}"
 database = "{database}"
+name = "Issuing Bank"
+brand = "Marque"
+acquirer = "411111"
+vault_key = "{vault_key}"
+secret = "{bank_secret}" # shown by the CA
+
+[trust]
+directory = "../public"
+suite = "{suite}"
 """
 
 _GATEWAY: Final = """\
@@ -93,7 +124,8 @@ database = "{database}"
 link_database = "{link_database}"
 acquirer_bin = "411111"
 token_key = "{token_key}"
-bank = "127.0.0.1:{bank}"
+link_key = "{link_key}"
+bank = "127.0.0.1:{link}"
 
 [keys]
 directory = "."
@@ -144,7 +176,9 @@ def found(directory: Path, at: datetime, *, suite: str = "p256", database: str |
     shutil.rmtree(fresh, ignore_errors=True)  # of one who did not get to the end
     fresh.mkdir(mode=0o700)
     values = {"suite": suite, **_ports(port)}
-    values |= {name: secrets.token_hex(32) for name in ("bank_secret", "token_key", "operator_secret")}
+    values |= {
+        name: secrets.token_hex(32) for name in ("bank_secret", "vault_key", "token_key", "link_key", "operator_secret")
+    }
     for role in ROLES:
         (fresh / role).mkdir(mode=0o700)
         own = {"database": database or f"sqlite:///{role}.db", "link_database": database or "sqlite:///link.db"}
@@ -152,6 +186,7 @@ def found(directory: Path, at: datetime, *, suite: str = "p256", database: str |
         _write(fresh / role / "passphrase", secrets.token_hex(32).encode())
     _write(fresh / "merchant" / "catalogue.toml", catalogue.EXAMPLE.encode())
     _certify(fresh, database or f"sqlite:///{fresh / 'ca' / 'ca.db'}", _HIERARCHY.format(**values), at)
+    _open_accounts(fresh, at)
     _write(fresh / SHOP_FILE, _SHOP.format(**values).encode(), 0o644)
     fresh.replace(directory)
 
@@ -175,7 +210,7 @@ def _certify(directory: Path, database: str, declaration: str, at: datetime) -> 
             shop = parties.merchant(
                 hierarchy,
                 brand,
-                mer_id="M-1001",
+                mer_id=MERCHANT,
                 name=SHOP,
                 acquirer=ACQUIRER,
                 acquirer_bin=ACQUIRER_BIN,
@@ -187,6 +222,19 @@ def _certify(directory: Path, database: str, declaration: str, at: datetime) -> 
             public.write(public.contents(office), directory / "public")
     finally:
         store.close()
+
+
+def _open_accounts(directory: Path, at: datetime) -> None:
+    """The bank's first customers."""
+    config = load(BankConfig, directory / "bank" / "bank.toml")
+    create_private(config.database)
+    opened = bank.opened(config, public.validator(config.trust.directory, config.trust.suite), lambda: at)
+    try:
+        opened.open_merchant(MERCHANT, SHOP)
+        for card in CARDS:
+            opened.open_card(PAN(card.number), CardExpiry(card.expiry), card.balance, holder=card.holder)
+    finally:
+        opened.close()
 
 
 def _issue(office: Office, wanted: list[Wanted], directory: Path, name: str) -> tuple[bytes, ...]:

@@ -15,7 +15,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,16 +29,20 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
+from pki import CertificateError
+from setproto.crypto.digests import equal
 from setproto.errors import SetError
-from setproto.roles.ports import Store
 from setproto.server.config import TLS, Limits
 from setproto.server.metrics import Metrics
 from setproto.settings import read_secret
 
-__all__ = ["Answered", "Refusal", "Server", "error", "reply", "run"]
+__all__ = ["JSON", "LEARN_SECONDS", "Answered", "Refusal", "Server", "bearer", "error", "reply", "run"]
 
 T = TypeVar("T")
 _LOG: Final = structlog.get_logger()
+JSON: Final = ("application/json",)
+LEARN_SECONDS: Final = 30.0
+"""How often new revocation data are looked for."""
 _STOPPING_SECONDS: Final = 10
 """How long requests that are being answered are waited for when the server stops."""
 
@@ -65,15 +69,15 @@ class Answered:
 class Server:
     """One server: its routes, and the workers behind them."""
 
-    def __init__(self, role: str, limits: Limits, store: Store, metrics: Metrics) -> None:
+    def __init__(self, role: str, limits: Limits, metrics: Metrics, look: Callable[[], object]) -> None:
+        """``look`` raises SQLAlchemyError if the database does not answer."""
         self.role = role
         self.metrics = metrics
         self._limits = limits
-        self._store = store
+        self._look = look
         self._workers = ThreadPoolExecutor(limits.workers, thread_name_prefix=role)
         self._waiting = 0
-        self.stopping = threading.Event()
-        """Set when the server stops."""
+        self._stopping = threading.Event()
 
     # --- requests ---------------------------------------------------------------------------------
 
@@ -98,6 +102,16 @@ class Server:
         except ClientDisconnect:
             raise Refusal(400, "the content broke off") from None
         return bytes(content)
+
+    async def form(self, request: Request) -> dict[str, Any]:
+        """The JSON object that a request holds.  Refusal if it holds none."""
+        try:
+            read = json.loads(await self.content(request, JSON))
+        except (ValueError, RecursionError):
+            raise Refusal(400, "not JSON") from None
+        if not isinstance(read, dict):
+            raise Refusal(400, "not a JSON object")
+        return read
 
     async def work(self, act: Callable[..., T], *arguments: Any) -> T:
         """Let a worker do it.  Refusal (503) if too many wait already; TimeoutError if it takes too long, in which
@@ -164,22 +178,37 @@ class Server:
 
         return Route("/set", post, methods=["POST"])
 
-    def app(self, routes: Sequence[Route], background: Callable[[], None] | None = None) -> Router:
-        """The whole application.  ``background`` is done by a thread of its own, until ``stopping`` is set."""
+    def app(self, routes: Sequence[Route], regularly: Mapping[float, Callable[[], None]]) -> Router:
+        """The whole application.  ``regularly``: what is done when it starts, and again after so many seconds."""
 
         @asynccontextmanager
         async def lifespan(_: object) -> AsyncIterator[None]:
-            beside = threading.Thread(target=background or self.stopping.wait, name="background", daemon=True)
-            beside.start()
+            beside = [
+                threading.Thread(target=self._again, args=(seconds, act), daemon=True)
+                for seconds, act in regularly.items()
+            ]
+            for thread in beside:
+                thread.start()
             _LOG.info("started")
             yield
-            self.stopping.set()
-            beside.join(_STOPPING_SECONDS)
+            self._stopping.set()
+            for thread in beside:
+                thread.join(_STOPPING_SECONDS)
             self._workers.shutdown(wait=True)
             _LOG.info("stopped")
 
         own = [Route("/health", self._health), Route("/metrics", self._metrics)]
         return Router([*routes, *own], redirect_slashes=False, lifespan=lifespan)
+
+    def _again(self, seconds: float, act: Callable[[], None]) -> None:
+        """Do it now and every so many seconds, until the server stops.  What goes wrong is logged and tried again."""
+        going = True
+        while going:
+            try:
+                act()
+            except (SetError, CertificateError, SQLAlchemyError, OSError) as failure:
+                _LOG.error("background", failure=f"{type(failure).__name__}")
+            going = not self._stopping.wait(seconds)
 
     async def _health(self, request: Request) -> Response:
         """200 if the database answers."""
@@ -189,12 +218,14 @@ class Server:
             return reply({"role": self.role, "status": "failing"}, 503)
         return reply({"role": self.role, "status": "ok"})
 
-    def _look(self) -> None:
-        with self._store.transaction() as transaction:
-            transaction.get("health", b"")
-
     async def _metrics(self, request: Request) -> Response:
         return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def bearer(request: Request, secret: str) -> None:
+    """Refusal unless the request shows the secret (RFC 6750)."""
+    if not equal(request.headers.get("authorization", "").encode(), f"Bearer {secret}".encode()):
+        raise Refusal(401, "the secret is wrong")
 
 
 def reply(body: object, status: int = 200) -> Response:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Router
@@ -23,7 +22,6 @@ from pki import CertificateKind
 from pki.der import decode
 from setproto.amounts import CurrencyAmount
 from setproto.client import PAYMENT, PAYMENT_INITIATION, HTTPTransport
-from setproto.crypto.digests import equal
 from setproto.errors import SetError, Unreachable, UsageError
 from setproto.messages import receipt as receipts
 from setproto.messages.codes import BatchOperation
@@ -33,7 +31,7 @@ from setproto.roles.cardholder import merchant_name
 from setproto.roles.merchant import Merchant, records
 from setproto.roles.ports import Event, EventKind, Outgoing, Reply
 from setproto.server.config import MerchantConfig
-from setproto.server.http import Answered, Refusal, Server, reply
+from setproto.server.http import JSON, LEARN_SECONDS, Answered, Refusal, Server, bearer, reply
 from setproto.server.talk import Talk
 from setproto.shop import books, orders
 from setproto.shop.books import Entry
@@ -44,7 +42,6 @@ __all__ = ["Shop", "application"]
 _LOG: Final = structlog.get_logger()
 AGAIN_SECONDS: Final = 2.0
 """How often a request that the gateway did not answer is sent again."""
-_JSON: Final = ("application/json",)
 
 
 class Shop:
@@ -128,14 +125,6 @@ class Shop:
                 self.ask(self.merchant.repeat(rrpid))
             except SetError as failure:
                 _LOG.warning("gateway", failure=str(failure))
-
-    def keep_asking(self, stopping: threading.Event) -> None:
-        """``ask_again`` from time to time, until the server stops."""
-        while not stopping.wait(AGAIN_SECONDS):
-            try:
-                self.ask_again()
-            except SQLAlchemyError as failure:
-                _LOG.error("database", failure=type(failure).__name__)
 
     # --- the shop ---------------------------------------------------------------------------------
 
@@ -228,8 +217,8 @@ def _shown(entry: Entry) -> dict[str, Any]:
 # --- HTTP -----------------------------------------------------------------------------------------
 
 
-def application(shop: Shop, server: Server, config: MerchantConfig) -> Router:
-    """The ASGI application."""
+def application(shop: Shop, server: Server, config: MerchantConfig, learn: Callable[[], None]) -> Router:
+    """The ASGI application.  ``learn`` takes in new revocation data."""
     catalogue = {"items": [item.model_dump(mode="json") for item in shop.catalogue.item]}
     party = shop.merchant.party
     about = {"name": shop.name, "currency": shop.catalogue.currency, "brands": [party.brand]}
@@ -241,7 +230,7 @@ def application(shop: Shop, server: Server, config: MerchantConfig) -> Router:
         return reply(catalogue)
 
     async def post_order(request: Request) -> Response:
-        return reply(await server.work(shop.order, await server.content(request, _JSON)), 201)
+        return reply(await server.work(shop.order, await server.content(request, JSON)), 201)
 
     async def get_receipt(request: Request) -> Response:
         lid_m, xid = _octets(request.path_params["order"]), _octets(request.query_params.get("xid", ""))
@@ -254,18 +243,7 @@ def application(shop: Shop, server: Server, config: MerchantConfig) -> Router:
         """Elsewhere this interface is not there; here it opens to the secret."""
         if request.scope["server"][1] != config.operator.listen[1]:
             raise Refusal(404, "there is nothing here")
-        shown = request.headers.get("authorization", "").encode()
-        if not equal(shown, b"Bearer " + config.operator.secret.get_secret_value().encode()):
-            raise Refusal(401, "the secret is wrong")
-
-    async def form(request: Request) -> dict[str, Any]:
-        try:
-            read = json.loads(await server.content(request, _JSON))
-        except ValueError:
-            raise Refusal(400, "not JSON") from None
-        if not isinstance(read, dict):
-            raise Refusal(400, "not a JSON object")
-        return read
+        bearer(request, config.operator.secret.get_secret_value())
 
     async def get_orders(request: Request) -> Response:
         for_operator(request)
@@ -277,14 +255,14 @@ def application(shop: Shop, server: Server, config: MerchantConfig) -> Router:
 
     async def post_refund(request: Request) -> Response:
         for_operator(request)
-        amount = (await form(request)).get("amount")
+        amount = (await server.form(request)).get("amount")
         if amount is not None and not isinstance(amount, str):
             raise Refusal(400, "an amount is written like EUR 12.50")
         return reply(await server.work(shop.refund, _octets(request.path_params["order"]), amount))
 
     async def post_batch(request: Request) -> Response:
         for_operator(request)
-        wanted = await form(request)
+        wanted = await server.form(request)
         number, operation = wanted.get("batch"), wanted.get("operation")
         if type(number) is not int or not isinstance(operation, str):
             raise Refusal(400, "a batch has a number, and an operation a name")
@@ -303,7 +281,7 @@ def application(shop: Shop, server: Server, config: MerchantConfig) -> Router:
             server.route("POST", "/operator/orders/{order}/refund", post_refund),
             server.route("POST", "/operator/batch", post_batch),
         ],
-        lambda: shop.keep_asking(server.stopping),
+        {AGAIN_SECONDS: shop.ask_again, LEARN_SECONDS: learn},
     )
 
 

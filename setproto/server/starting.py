@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from pki import PathValidator
+from setproto.bank import host
+from setproto.bank.link import ISO8583Link, LinkConfig
 from setproto.ca.office import Office
 from setproto.ca.registrar import certificate_authority, registration_key
 from setproto.ca.vault import Vault
@@ -15,11 +19,12 @@ from setproto.messages.common import Role
 from setproto.roles.authority.ports import Approval
 from setproto.roles.gateway import Gateway
 from setproto.roles.merchant import Merchant
+from setproto.server import bank as bank_server
 from setproto.server import ca as ca_server
 from setproto.server import gateway as gateway_server
 from setproto.server import merchant as merchant_server
-from setproto.server import public, standin
-from setproto.server.config import CAConfig, GatewayConfig, MerchantConfig, ServerConfig, load
+from setproto.server import public
+from setproto.server.config import BankConfig, CAConfig, GatewayConfig, MerchantConfig, Trust, load, octets
 from setproto.server.http import Server, run
 from setproto.server.keys import load_credentials
 from setproto.server.metrics import Metrics
@@ -34,6 +39,11 @@ __all__ = ["SERVERS", "bank", "ca", "gateway", "merchant"]
 def now() -> datetime:
     """The time by the machine's clock."""
     return datetime.now(UTC)
+
+
+def _learning(validator: PathValidator, trust: Trust) -> Callable[[], None]:
+    """What takes in new CRLs, BrandCRLIdentifiers and certificates of CAs."""
+    return lambda: public.learn(validator, trust.directory)
 
 
 def ca(file: Path) -> None:
@@ -57,15 +67,27 @@ def ca(file: Path) -> None:
     )
     role, _ = certificate_authority(store, vault, Role.cardholder, config.brand, desk, clock=now, random=os.urandom)
     publisher = ca_server.Publisher(store, vault, now, (role.validator,), config.public)
-    server = Server("ca", config.limits, store, Metrics())
+    server = Server("ca", config.limits, Metrics(), store.look)
     run(ca_server.application(role, publisher, server), [config.listen], config.tls)
 
 
 def bank(file: Path) -> None:
     """The bank."""
-    config = load(ServerConfig, file)
-    server = Server("bank", config.limits, open_store(config.database, "bank"), Metrics())
-    run(standin.application(server), [config.listen], config.tls)
+    config = load(BankConfig, file)
+    validator = public.validator(config.trust.directory, config.trust.suite)
+    role = bank_server.opened(config, validator, now)
+    server = Server("bank", config.limits, Metrics(), lambda: bank_server.look(role))
+    secret = config.secret.get_secret_value()
+    line = host.serve(role, *config.iso8583)
+    try:
+        run(
+            bank_server.application(role, server, secret, _learning(validator, config.trust)),
+            [config.listen],
+            config.tls,
+        )
+    finally:
+        line.close()
+        role.close()
 
 
 def gateway(file: Path) -> None:
@@ -75,19 +97,30 @@ def gateway(file: Path) -> None:
         open_store(config.database, "gateway"),
         public.validator(config.trust.directory, config.trust.suite),
     )
-    host, port = config.bank
+    link = ISO8583Link(
+        config.bank,
+        open_store(config.link_database, "link"),
+        now,
+        config=LinkConfig(
+            octets(config.link_key), acquirer=config.acquirer_bin, terminal=config.terminal, timeout=config.bank_seconds
+        ),
+    )
     role = Gateway(
         load_credentials(config.keys, Role.gateway, validator, now()),
-        standin.Link(f"http://{host}:{port}"),
+        link,
         validator,
         store,
-        token_key=bytes.fromhex(config.token_key.get_secret_value()),
+        token_key=octets(config.token_key),
         acquirer_bin=config.acquirer_bin,
         clock=now,
         random=os.urandom,
     )
-    server = Server("gateway", config.limits, store, Metrics())
-    run(gateway_server.application(role, server), [config.listen], config.tls)
+    server = Server("gateway", config.limits, Metrics(), store.look)
+    link.start()
+    try:
+        run(gateway_server.application(role, server, _learning(validator, config.trust)), [config.listen], config.tls)
+    finally:
+        link.close()
 
 
 def merchant(file: Path) -> None:
@@ -116,8 +149,9 @@ def merchant(file: Path) -> None:
         Talk(role, metrics),
         capture_now=config.capture == "sale",
     )
-    server = Server("merchant", config.limits, store, metrics)
-    run(merchant_server.application(shop, server, config), [config.listen, config.operator.listen], config.tls)
+    server = Server("merchant", config.limits, metrics, store.look)
+    app = merchant_server.application(shop, server, config, _learning(validator, config.trust))
+    run(app, [config.listen, config.operator.listen], config.tls)
 
 
 SERVERS: Final = {"ca": ca, "bank": bank, "gateway": gateway, "merchant": merchant}

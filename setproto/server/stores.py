@@ -10,7 +10,7 @@ from typing import Any
 
 from setproto.store.sql import SQLStore
 
-__all__ = ["Turns", "open_store"]
+__all__ = ["Turns", "create_private", "open_store"]
 
 
 class Turns:
@@ -29,6 +29,11 @@ class Turns:
         with self._lock, self._store.transaction() as transaction:
             yield transaction
 
+    def look(self) -> None:
+        """Read something, to see whether the database answers."""
+        with self.transaction() as transaction:
+            transaction.get("health", b"")
+
     def close(self) -> None:
         """Let go of the database."""
         self._store.close()
@@ -36,7 +41,12 @@ class Turns:
 
 def open_store(database: str, space: str) -> Turns:
     """The store behind a URL.  A new file of SQLite is for its owner alone.  StoreError if it cannot be used."""
+    create_private(database)
+    return Turns(SQLStore(database, space))
+
+
+def create_private(database: str) -> None:
+    """The file of SQLite, if it is one and is not there yet, for its owner alone."""
     if database.startswith("sqlite:///"):
         # Created with its final mode; SQLite gives its other files the mode of this one.
         os.close(os.open(database.removeprefix("sqlite:///"), os.O_RDWR | os.O_CREAT, 0o600))
-    return Turns(SQLStore(database, space))

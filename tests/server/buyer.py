@@ -25,7 +25,7 @@ from setproto.server import public
 from setproto.store import MemoryStore
 
 ADA = ("4111111111111111", "Ada Lovelace")
-GRACE = ("5555555555554444", "Grace Hopper")
+OTHER = ("5555555555554444", "Ada Lovelace")
 PENNILESS = ("4000000000000002", "Ada Lovelace")
 FORM = {"items": [{"id": "notebook", "quantity": 2}], "recipient": "Grace Hopper", "deliver_to": "1 Main Street"}
 
