@@ -66,6 +66,10 @@ class UsageError(SetError):
     """The caller's own mistake, not the peer's: wrong state, wrong argument, unknown name."""
 
 
+class Unreachable(SetError):
+    """A server gave no answer.  What it was sent may have arrived or not; sending it again is harmless."""
+
+
 class UnknownSuite(UsageError):
     """A suite name that is not on the allow-list."""
 

@@ -8,17 +8,18 @@ is said are those of ``pki.profiles``.
 
 from __future__ import annotations
 
-import tomllib
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Annotated, Final, Literal
 
 from cryptography import x509
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pki import PROFILES, CertificateKind, KeySuite, key_suite
 from pki.names import PartyName, ca_name, root_name
+from setproto import settings
 from setproto.errors import UsageError
+from setproto.settings import Table
 
 __all__ = ["CA", "EXAMPLE", "ROLES", "Brand", "Days", "Hierarchy", "Revocation", "Root", "parse"]
 
@@ -66,11 +67,7 @@ Number = Annotated[int, Field(ge=1, le=36_500)]
 """Days."""
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-
-class Root(_Table):
+class Root(Table):
     """The root's name: its organization, and a commonName if one is wanted."""
 
     name: Organization
@@ -78,7 +75,7 @@ class Root(_Table):
     country: Country | None = None
 
 
-class CA(_Table):
+class CA(Table):
     """The name of a CA below the root: a description, and a commonName if one is wanted."""
 
     name: Name
@@ -86,7 +83,7 @@ class CA(_Table):
     country: Country | None = None
 
 
-class Brand(_Table):
+class Brand(Table):
     """A brand and its CAs."""
 
     name: Organization
@@ -111,14 +108,14 @@ class Brand(_Table):
         return self
 
 
-class Revocation(_Table):
+class Revocation(Table):
     """For how long revocation data are good, in days."""
 
     crl_days: Number = 30
     bci_days: Number = 30
 
 
-class Days(_Table):
+class Days(Table):
     """Lives of certificates in days; None: what the profile of the kind says."""
 
     root: Number | None = None
@@ -133,7 +130,7 @@ class Days(_Table):
     messages: Number | None = None
 
 
-class Hierarchy(_Table):
+class Hierarchy(Table):
     """A root and the brands under it."""
 
     suite: Literal["p256", "rsa3072", "ed25519", "mldsa65"]
@@ -210,20 +207,4 @@ _TWIN: Final = {
 
 def parse(text: str, where: str) -> Hierarchy:
     """The hierarchy that ``text`` declares.  UsageError names ``where`` and every key that is wrong."""
-    try:
-        return Hierarchy.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as failure:
-        raise UsageError(f"{where}: {failure}") from None
-    except ValidationError as failure:
-        faults = [f"{_place(fault['loc'])}{_words(fault['type'], fault['msg'])}" for fault in failure.errors()]
-        raise UsageError(f"{where}: {'; '.join(faults)}") from None
-
-
-def _place(loc: tuple[int | str, ...]) -> str:
-    """``brand[1].geo_ca.name: ``, brands counted from 1 as people do."""
-    text = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in loc)
-    return f"{text.lstrip('.')}: " if text else ""
-
-
-def _words(kind: str, message: str) -> str:
-    return {"extra_forbidden": "no such key", "missing": "missing"}.get(kind, message.removeprefix("Value error, "))
+    return settings.parse(Hierarchy, text, where)

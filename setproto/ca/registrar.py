@@ -25,7 +25,7 @@ from setproto.roles.authority.ports import Application, Approval, Decision, Form
 from setproto.roles.credentials import Credentials
 from setproto.roles.ports import Clock, RandomBytes, Store, Transaction
 
-__all__ = ["POLICY", "Operator", "certificate_authority"]
+__all__ = ["POLICY", "Operator", "certificate_authority", "registration_key"]
 
 POLICY: Final = "Certificates are issued to whom the operator of this hierarchy has seen."
 _NAME: Final = RegField(field_name="Name", field_desc="of the person who applies", field_len=60, field_required=True)
@@ -82,12 +82,17 @@ def certificate_authority(
         operator,
         validator,
         store,
-        secret_key=vault.derived(f"registration at {name}"),
+        secret_key=registration_key(vault, name),
         clock=clock,
         random=random,
         lives={kind: office.hierarchy.life(kind) for kind in ISSUERS},
     )
     return ca, for_applicant
+
+
+def registration_key(vault: Vault, name: str) -> bytes:
+    """The secret key of the CA called ``name`` for its registrations: 32 octets."""
+    return vault.derived(f"registration at {name}")
 
 
 def _credentials(issued: Credential, role: Role, suite_name: str) -> Credentials:

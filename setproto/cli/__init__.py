@@ -19,7 +19,10 @@ from setproto.cli.ca import ca
 from setproto.cli.conformance import adapter, conformance
 from setproto.cli.demo import demo
 from setproto.cli.inspect import inspect
+from setproto.cli.merchant import merchant
 from setproto.cli.scenario import scenario
+from setproto.cli.serve import serve
+from setproto.cli.up import up
 from setproto.cli.vectors import vectors
 from setproto.cli.wallet import wallet
 
@@ -40,8 +43,11 @@ app.command("conformance-adapter")(adapter)
 app.command()(demo)
 app.command()(inspect)
 app.command()(scenario)
+app.command()(serve)
+app.command()(up)
 app.add_typer(bench, name="bench")
 app.add_typer(ca, name="ca")
+app.add_typer(merchant, name="merchant")
 app.add_typer(shop, name="shop")
 app.add_typer(vectors, name="vectors")
 app.add_typer(wallet, name="wallet")

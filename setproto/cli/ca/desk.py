@@ -24,8 +24,9 @@ from setproto.ca.register import Issued
 from setproto.ca.vault import Vault, acceptable
 from setproto.cli.console import refuse
 from setproto.errors import UsageError
-from setproto.reading.pem import blocks
 from setproto.roles.ports import Transaction
+from setproto.server.public import certificates
+from setproto.settings import require_private
 from setproto.store.sql import SQLStore
 
 DATABASE_FILE = "ca.db"
@@ -33,9 +34,6 @@ SPACE = "ca"
 """The space of the store, so that a database can be shared with others."""
 CA_PASSPHRASE = "SETPROTO_CA_PASSPHRASE"  # noqa: S105 the name of a variable
 KEY_PASSPHRASE = "SETPROTO_KEY_PASSPHRASE"  # noqa: S105
-
-MAX_FILE = 1 << 20
-"""Octets of a file of certificates that are read at most."""
 
 DIR = Path("ca")
 Which = Annotated[
@@ -91,7 +89,7 @@ def opened(directory: Path, database: str | None) -> Iterator[SQLStore]:
         for path in (directory / DATABASE_FILE, directory):
             if not path.exists():
                 raise UsageError(f"there is no hierarchy in {directory}: setproto ca init makes one")
-            _require_private(path)
+            require_private(path)
     store = SQLStore(database or _url(directory), SPACE)
     try:
         yield store
@@ -104,7 +102,7 @@ def created(directory: Path, database: str | None) -> Iterator[SQLStore]:
     """The same before there is one: the directory and an empty database, for nobody but their owner."""
     if database is None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _require_private(directory)
+        require_private(directory)
         # Created with its final mode; SQLite gives its other files the mode of this one.
         os.close(os.open(directory / DATABASE_FILE, os.O_RDWR | os.O_CREAT, 0o600))
     with opened(directory, database) as store:
@@ -113,11 +111,6 @@ def created(directory: Path, database: str | None) -> Iterator[SQLStore]:
 
 def _url(directory: Path) -> str:
     return f"sqlite:///{directory / DATABASE_FILE}"
-
-
-def _require_private(path: Path) -> None:
-    if os.name == "posix" and path.stat().st_mode & 0o077:
-        raise UsageError(f"others have access to {path}: chmod go= {path}")
 
 
 @contextmanager
@@ -221,19 +214,6 @@ def meant(office: Office, what: str) -> Issued:
         return office.find(int(what.replace(":", ""), 16))
     except ValueError:
         raise UsageError(f"{what!r} is no file, and no serial number in hexadecimal") from None
-
-
-def certificates(file: Path) -> list[bytes]:
-    """The certificates (DER) in a PEM file.  UsageError if there is none, or it is no such file."""
-    with file.open("rb") as opened:
-        data = opened.read(MAX_FILE + 1)
-    try:
-        found = blocks(data) if len(data) <= MAX_FILE else []
-    except ValueError as failure:
-        raise UsageError(f"{file}: {failure}") from None
-    if not found:
-        raise UsageError(f"{file}: no certificates in PEM")
-    return found
 
 
 def moment(text: str | None) -> datetime:

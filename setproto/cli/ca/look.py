@@ -23,7 +23,6 @@ from setproto.cli.ca.desk import (
     Out,
     Which,
     answering,
-    certificates,
     fingerprint,
     key_passphrase,
     line,
@@ -37,6 +36,8 @@ from setproto.cli.inspect import tree
 from setproto.errors import UsageError
 from setproto.reading import Reader
 from setproto.reading.pem import to_pem
+from setproto.server import public
+from setproto.server.public import certificates
 from setproto.store.journal import Head
 
 
@@ -128,22 +129,11 @@ def export(
         if key is not None:
             raise UsageError("--key needs its certificate")
     with looking(directory, database) as (_, office):
-        current = office.publishers()
-        records = [office.records[name] for name in current]
-        contents = {
-            "root.pem": ("CERTIFICATE", [record.certificates[0] for record in records if not record.superior]),
-            "cas.pem": ("CERTIFICATE", [der for record in records if record.superior for der in record.certificates]),
-            "crls.pem": ("X509 CRL", [crl for name, crl in office.crls().items() if name in current]),
-            "bcis.pem": ("BRAND CRL IDENTIFIER", list(office.bcis().values())),
-        }
+        files = public.contents(office)
     with answering():
-        out.mkdir(parents=True, exist_ok=True)
-        for name, (label, objects) in contents.items():
-            # Whoever reads it at this moment gets the old file or the new one, and never a part.
-            fresh = out / f".{name}.new"
-            fresh.write_bytes(b"".join(to_pem(label, der) for der in objects))
-            fresh.replace(out / name)
-            typer.echo(f"written: {out / name}")
+        public.write(files, out)
+    for name in files:
+        typer.echo(f"written: {out / name}")
 
 
 def log(

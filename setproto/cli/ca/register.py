@@ -30,7 +30,6 @@ from setproto.cli.ca.desk import (
     Out,
     PassphraseFile,
     answering,
-    certificates,
     key_passphrase,
     now,
     say,
@@ -50,6 +49,7 @@ from setproto.roles.authority.ports import Approval
 from setproto.roles.credentials import Credentials
 from setproto.roles.endpoint import Endpoint
 from setproto.roles.ports import EventKind, Outgoing
+from setproto.server.public import certificates
 from setproto.store import MemoryStore
 
 register = typer.Typer(

@@ -1,0 +1,130 @@
+"""``setproto merchant``: what the people of a shop do, through its server, which alone owns the state."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from setproto.cli.ca.desk import AsJson, answering
+from setproto.cli.console import refuse
+from setproto.cli.up import DATA, Data, reach
+from setproto.errors import Unreachable
+from setproto.server.config import MerchantConfig, load
+
+__all__ = ["merchant"]
+
+_SECONDS: Final = 30
+merchant = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Run a shop: its orders, shipments, refunds and batches."
+)
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="Of the merchant's server.", show_default="DIR/merchant/merchant.toml"
+    ),
+]
+Order = Annotated[str, typer.Argument(metavar="ORDER", help="As setproto merchant orders lists it.")]
+
+
+class Operation(enum.StrEnum):
+    """What can be done with a batch."""
+
+    LOOK = "look"
+    OPEN = "open"
+    CLOSE = "close"
+    PURGE = "purge"
+
+
+@merchant.command()
+def orders(
+    everything: Annotated[bool, typer.Option("--all", help="Those, too, that nobody has paid.")] = False,
+    as_json: AsJson = False,
+    data: Data = DATA,
+    config: Config = None,
+) -> None:
+    """List the orders, the oldest first."""
+    with _asking(data, config) as ask:
+        found = [one for one in ask("GET", "/operator/orders")["orders"] if everything or one["xid"] is not None]
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for one in found:
+        typer.echo(_line(one))
+        for line in one["description"]["lines"]:
+            typer.echo(f"    {line['quantity']} × {line['name']}")
+        delivery = one["description"]["delivery"]
+        typer.echo(f"    to {delivery['recipient']}, {delivery['deliver_to']}, by {delivery['deliver_by']}")
+
+
+@merchant.command()
+def ship(order: Order, data: Data = DATA, config: Config = None) -> None:
+    """The goods go out: take the money that was authorised."""
+    with _asking(data, config) as ask:
+        done = ask("POST", f"/operator/orders/{order}/ship", {})
+    _report(done, _line(done))
+
+
+@merchant.command()
+def refund(
+    order: Order,
+    amount: Annotated[str | None, typer.Option("--amount", metavar="AMOUNT", help="EUR 5.00; else all of it.")] = None,
+    data: Data = DATA,
+    config: Config = None,
+) -> None:
+    """Goods come back: give the money back, or a part of it."""
+    with _asking(data, config) as ask:
+        done = ask("POST", f"/operator/orders/{order}/refund", {"amount": amount})
+    _report(done, _line(done))
+
+
+@merchant.command()
+def batch(
+    number: Annotated[int, typer.Argument(metavar="NUMBER", min=0)],
+    operation: Annotated[Operation, typer.Argument(metavar="look|open|close|purge")] = Operation.LOOK,
+    data: Data = DATA,
+    config: Config = None,
+) -> None:
+    """Look at a batch of captures and refunds at the gateway, open it, close it, or take back what is in it."""
+    with _asking(data, config) as ask:
+        done = ask("POST", "/operator/batch", {"batch": number, "operation": operation.value})
+    _report(done, f"batch {number}")
+
+
+@contextmanager
+def _asking(data: Path, config: Path | None) -> Iterator[Any]:
+    """A function that asks the server; whatever goes wrong is one clear line."""
+    with answering():
+        file = config or data.expanduser() / "merchant" / "merchant.toml"
+        read = load(MerchantConfig, file)
+        secret = {"authorization": f"Bearer {read.operator.secret.get_secret_value()}"}
+        try:
+            with reach(read, read.operator.listen, timeout=_SECONDS) as server:
+                yield lambda method, path, form=None: server.json(method, path, form, secret)
+        except Unreachable as failure:
+            refuse(f"the merchant's server does not answer: {failure.detail}", status=1)
+
+
+def _line(one: dict[str, Any]) -> str:
+    sums = ", ".join(
+        f"{name} {one[name]}"
+        for name in ("authorized", "captured", "credited")
+        if one[name] and one[name][-4:] != "0.00"
+    )
+    return f"{one['order']} {one['status']:<9} {one['amount']} {one['customer'] or ''} {sums}".rstrip()
+
+
+def _report(done: dict[str, Any], line: str) -> None:
+    """Status 1 if the gateway refused."""
+    if done["result"] == "waiting":
+        typer.echo(f"{line}: the gateway does not answer yet; it is asked again until it does")
+        return
+    typer.echo(f"{line}: {done['result']}")
+    if done["result"] != "success":
+        raise typer.Exit(1)

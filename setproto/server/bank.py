@@ -1,0 +1,101 @@
+"""The bank as a server: ISO 8583 with gateways (``setproto.bank.host``), and HTTP with the CA and with wallets.
+
+The CA asks whether a card is genuine, and enrols it; whoever asks for a statement shows his certificate by signing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import select
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Router
+
+from pki import PathValidator
+from setproto.bank.bank import Bank, BankConfig
+from setproto.card import PAN, Card, CardExpiry, CardSecret
+from setproto.errors import UsageError
+from setproto.roles.ports import Clock
+from setproto.server import config
+from setproto.server.config import octets
+from setproto.server.http import LEARN_SECONDS, Refusal, Server, bearer, reply
+
+__all__ = ["application", "look", "opened"]
+
+STATEMENT: Final = "application/cms"
+"""Media type of a request for a statement (RFC 7193)."""
+DAY_SECONDS: Final = 20.0
+"""How often the bank looks whether a new day has begun."""
+
+
+def opened(configured: config.BankConfig, validator: PathValidator, clock: Clock) -> Bank:
+    """The bank that is configured.  StoreError if its database cannot be used."""
+    own = BankConfig(
+        configured.name, octets(configured.vault_key), acquirer=configured.acquirer, brand=configured.brand
+    )
+    return Bank(configured.database, own, clock=clock, validator=validator)
+
+
+def look(bank: Bank) -> None:
+    """See whether the database answers."""
+    with bank.engine.begin() as connection:
+        connection.execute(select(1))
+
+
+def application(bank: Bank, server: Server, secret: str, learn: Callable[[], None]) -> Router:
+    """The ASGI application.  ``secret`` is the CA's; ``learn`` takes in new revocation data."""
+
+    async def verify(request: Request) -> Response:
+        bearer(request, secret)
+        form = await server.form(request)
+        card, name = _card(form, bank.config.brand), _text(form, "name")
+        return reply({"verified": await server.work(bank.verify_card, card, name)})
+
+    async def enrol(request: Request) -> Response:
+        bearer(request, secret)
+        form = await server.form(request)
+        card, cardholder = _card(form, bank.config.brand), _text(form, "cardholder")
+        try:
+            card_secret = CardSecret(bytes.fromhex(_text(form, "card_secret")))
+        except ValueError:
+            raise Refusal(400, "not a secret of 32 octets") from None
+        await server.work(bank.enrol, card.pan, card_secret, cardholder)
+        return reply({"enrolled": True})
+
+    async def statement(request: Request) -> Response:
+        asked = await server.content(request, (STATEMENT,))
+        return Response(await server.work(bank.answer_statement, asked), media_type="application/octet-stream")
+
+    day = bank.clock().date()
+
+    def close_day() -> None:
+        nonlocal day
+        today = bank.clock().date()
+        if today > day:
+            bank.close_day()
+            day = today
+
+    return server.app(
+        [
+            server.route("POST", "/cards/verify", verify),
+            server.route("POST", "/cards/enrol", enrol),
+            server.route("POST", "/statement", statement),
+        ],
+        {DAY_SECONDS: close_day, LEARN_SECONDS: learn},
+    )
+
+
+def _text(form: dict[str, object], name: str) -> str:
+    value = form.get(name)
+    if not isinstance(value, str):
+        raise UsageError(f"{name} is missing")
+    return value
+
+
+def _card(form: dict[str, object], brand: str) -> Card:
+    try:
+        return Card(brand, PAN(_text(form, "pan")), CardExpiry(_text(form, "expiry")))
+    except ValueError as failure:
+        raise UsageError(str(failure)) from None

@@ -1,0 +1,102 @@
+"""Shops that really run: `setproto up` and `setproto serve` as subprocesses."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from setproto.client import HTTPTransport
+from tests.server.buyer import ADA, Buyer
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Running:
+    """A shop that is up."""
+
+    directory: Path
+    process: subprocess.Popen[str]
+    said: str
+    closing: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def servers(self) -> dict[str, str]:
+        return tomllib.loads((self.directory / "shop.toml").read_text())["servers"]
+
+    def url(self, role: str) -> str:
+        config = tomllib.loads((self.directory / role / f"{role}.toml").read_text())
+        return f"http://{config['listen']}"
+
+    def client(self, role: str) -> HTTPTransport:
+        return self.closing.enter_context(HTTPTransport(self.url(role)))
+
+    def buyer(self, card: tuple[str, str] = ADA) -> Buyer:
+        servers = self.servers
+        buyer = self.closing.enter_context(Buyer(servers["merchant"], servers["ca"], self.directory / "public", card))
+        buyer.register()
+        return buyer
+
+    def log(self, role: str) -> str:
+        return (self.directory / role / f"{role}.log").read_text()
+
+    def pid(self, role: str) -> int:
+        """Of the process that serves: found by its command line, among the children of `up`."""
+        for name in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
+            if f"\0{role}\0" in Path(f"/proc/{name}/cmdline").read_text():
+                return int(name)
+        raise LookupError(role)
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "setproto", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@contextmanager
+def up(directory: Path, *options: str) -> Iterator[Running]:
+    """`setproto up` until the end of the block."""
+    process = subprocess.Popen(
+        command("up", "--data", directory, "--port", "0", *options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+    )
+    assert process.stdout is not None
+    said = []
+    try:
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("up;"):
+                break
+        else:
+            raise AssertionError("".join(said))
+        running = Running(directory, process, "".join(said))
+        with running.closing:
+            yield running
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+def setproto(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """One command."""
+    return subprocess.run(command(*arguments), capture_output=True, text=True, env=environment(), timeout=120)
+
+
+def numbers(text: str) -> set[str]:
+    """Everything in a text that could be a card number."""
+    return set(re.findall(r"[0-9]{12,19}", text))
