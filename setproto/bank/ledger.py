@@ -121,7 +121,8 @@ class Line:
 def add_unless_there(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert; False if a row with one of its unique keys is there, in an open transaction too."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing()).rowcount > 0
+    added = dialect.insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key)
+    return connection.execute(added).one_or_none() is not None
 
 
 class Ledger:

@@ -113,21 +113,14 @@ def _settle(connection: Connection, ledger: Ledger, batch: Row[Any], at: int) ->
     if due > 0:
         paid = [Line(owed, due), Line(account(Kind.ACQUIRER_CASH), -due)]
         ledger.post(connection, f"payout:{batch.id}", "payout", at, paid)
-    entries = dict(
-        connection.execute(
-            select(ENTRIES.c.kind, func.sum(ENTRIES.c.amount))
-            .where(ENTRIES.c.batch_id == batch.id)
-            .group_by(ENTRIES.c.kind)
-        )
-        .tuples()
-        .all()
-    )
+    by_kind = select(ENTRIES.c.kind, func.sum(ENTRIES.c.amount)).where(ENTRIES.c.batch_id == batch.id)
+    entries = {row[0]: int(row[1]) for row in connection.execute(by_kind.group_by(ENTRIES.c.kind))}
     return Report(
         merchant=batch.merchant_id,
         currency=currency,
         day=batch.day,
-        captured=int(entries.get("capture", 0)) - int(entries.get("capture reversal", 0)),
-        returned=int(entries.get("refund", 0)) - int(entries.get("refund reversal", 0)),
+        captured=entries.get("capture", 0) - entries.get("capture reversal", 0),
+        returned=entries.get("refund", 0) - entries.get("refund reversal", 0),
         interchange=of(Kind.INTERCHANGE_EXPENSE),
         scheme_fees=of(Kind.SCHEME_FEE_EXPENSE),
         service_charges=-of(Kind.SERVICE_INCOME),
