@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.mutation.mutants import MODULES, ROOT, Mutant, mutants
-from tests.mutation.running import Verdict, judge_all
+from tests.mutation.running import Verdict, judge_all, questions
 
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 REPORT = ROOT / "docs" / "mutants.md"
@@ -50,13 +50,13 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--only", metavar="TEXT", help="mutants whose name has this in it; writes no report")
-    parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     chosen = [mutant for mutant in mutants() if options.only is None or options.only in mutant.name]
     verdicts = {}
-    for mutant, verdict in judge_all(chosen, options.workers):
+    for mutant, verdict in judge_all(chosen, questions()):
         verdicts[mutant] = verdict
         by = f"noticed by {verdict.noticed_by}: {verdict.detail}" if verdict.noticed_by else "NOT NOTICED"
+        by += "" if verdict.noticed_by else f" (refuses in {verdict.refused_in})"
         print(f"{len(verdicts)}/{len(chosen)} {mutant.name}: {by}", flush=True)
     known = reasons()
     left = {mutant.name for mutant, verdict in verdicts.items() if verdict.noticed_by is None}
