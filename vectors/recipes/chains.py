@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pki import CertificateType, create_root
-from pki.der import encode, tlv
+from pki.der import tlv
 from pki.extensions import CERTIFICATE_TYPE, HASHED_ROOT_KEY, HashedRootKey, to_extension
 from pki.suites import key_suite
 from vectors.recipes.common import Case, File, note
 from vectors.recipes.drafts import SECOND, UNKNOWN, Cases, Draft, bci_of, crl_of, good_chain, serial
 from vectors.recipes.keys import BEGIN, CAS, NOW, SUITES, Pair, World, world
-from vectors.recipes.profiles import add_profiles, parts, put, raw, signed_part
+from vectors.recipes.profiles import add_profiles, oid, parts, put, raw, signed_part
 
 LEAVES: Final = (
     ("cardholder", "cardholder signature"),
@@ -138,9 +138,7 @@ def _common(to: Cases) -> None:
             "A key of 2048 bits",
             lambda draft: setattr(draft, "public_key", rsa.generate_private_key(65537, 2048).public_key()),
         )
-        pss = tlv(
-            0x30, tlv(0x30, encode(x509.ObjectIdentifier("1.2.840.113549.1.1.10"))), parts(signed_part(own)[6])[1]
-        )
+        pss = tlv(0x30, tlv(0x30, oid("1.2.840.113549.1.1.10")), parts(signed_part(own)[6])[1])
         raw(to, "rsa-key-for-pss", "A key that is marked as id-RSASSA-PSS", put(6, pss))
         to.draft(
             "rsa-exponent-3",

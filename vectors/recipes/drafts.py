@@ -147,7 +147,7 @@ def good_chain(
     party: str | None = None,
     **more: Any,
 ) -> Case:
-    """A valid case: ``called`` has a certificate of this kind; ``more``: other members of the input, or what gives them."""
+    """A valid case: ``called`` has a certificate of this kind.  ``more``: other members of the input."""
 
     def make(random: Random) -> Made:
         der = of.certificate(called) if certificate is None else certificate()

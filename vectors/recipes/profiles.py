@@ -363,6 +363,7 @@ def _crls(to: Cases) -> None:
 
     own = x509.AuthorityKeyIdentifier(ski.digest, None, None)
     number = x509.CRLNumber(2)
+    tied = x509.AuthorityKeyIdentifier(ski.digest, [x509.DirectoryName(subject)], 1)
     crl("entry-with-a-date", "An entry has an invalidityDate", entry=(x509.InvalidityDate(BEGIN), False))
     crl(
         "entry-critical",
@@ -397,10 +398,7 @@ def _crls(to: Cases) -> None:
     crl(
         "authority-and-serial",
         "The authorityKeyIdentifier names the issuer's certificate too",
-        extensions=[
-            (x509.AuthorityKeyIdentifier(ski.digest, [x509.DirectoryName(subject)], 1), False),
-            (number, False),
-        ],
+        extensions=[(tied, False), (number, False)],
     )
     crl("number-of-21-octets", "A cRLNumber of 21 octets", extensions=[(own, False), (x509.CRLNumber(1 << 160), False)])
     crl("number-negative", "A negative cRLNumber", change=lambda fields: fields.__setitem__(-1, _negative(fields[-1])))
