@@ -165,7 +165,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
         super().__init__(fullname, str(source_of(module)))
         self._module = module
 
-    def source_to_code(self, data, path, *, _optimize: int = -1):  # type: ignore[no-untyped-def]
+    def source_to_code(self, data, path, *, _optimize: int = -1):  # type: ignore[no-untyped-def, override]
         tree = _Checks(self._module).visit(ast.parse(data))
         return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True, optimize=_optimize)
 
