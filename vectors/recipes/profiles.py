@@ -157,7 +157,7 @@ def _certificates(profiles: Profiles) -> None:
         to.draft(
             f"subject-key-of-{size}-octets",
             f"A subjectKeyIdentifier of {size} octets",
-            lambda d, size=size: d.put(x509.SubjectKeyIdentifier(bytes(size)), False),
+            _subject_key(size),
         )
     to.draft(
         "authority-key-empty",
@@ -194,6 +194,10 @@ def _certificates(profiles: Profiles) -> None:
 
 def _path_length(length: int | None) -> Callable[[Draft], None]:
     return lambda draft: draft.put(x509.BasicConstraints(True, length), True)
+
+
+def _subject_key(size: int) -> Callable[[Draft], None]:
+    return lambda draft: draft.put(x509.SubjectKeyIdentifier(bytes(size)), False)
 
 
 def _without(name: x509.Name, oid: x509.ObjectIdentifier) -> x509.Name:
@@ -373,7 +377,12 @@ def _crls(to: Cases) -> None:
     crl(
         "entry-of-another-issuer",
         "An entry for a certificate of another CA",
-        entry=(x509.CertificateIssuer([x509.DirectoryName(of.tree.geo.certificate.subject)]), True),
+        entry=(
+            x509.CertificateIssuer(
+                [x509.DirectoryName(x509.load_der_x509_certificate(of.certificate("geoCA")).subject)]
+            ),
+            True,
+        ),
     )
     crl(
         "entry-to-remove",
