@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pki.der import encode
@@ -25,7 +25,7 @@ from setproto.messages.wrapper import MessageHeader, MessageIDs, header, header_
 from setproto.roles.applicant import Applicant
 from setproto.roles.authority import CertificateAuthority
 from setproto.roles.registration import account_digest, account_kind, seal_pair, sign_with_keys
-from vectors.recipes.hands import exchange_of
+from vectors.recipes.hands import exchange_of, forced
 from vectors.recipes.office import ANSWERS, Office
 
 KIND = {kind.name: kind for kind in MESSAGES.values()}
@@ -34,14 +34,6 @@ KIND = {kind.name: kind for kind in MESSAGES.values()}
 def ca_of(office: Office, applicant: Applicant) -> CertificateAuthority:
     """The CA of an applicant's role."""
     return office.cas[applicant.party.role]
-
-
-def forced(value: Any, **changes: Any) -> Any:
-    """The same value with other fields, whatever its own rules say about them: what a peer without them could send."""
-    made = object.__new__(type(value))
-    for field in fields(value):
-        object.__setattr__(made, field.name, changes.get(field.name, getattr(value, field.name)))
-    return made
 
 
 # --- requests --------------------------------------------------------------------------------------

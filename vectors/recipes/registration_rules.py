@@ -50,8 +50,9 @@ from setproto.roles.authority import CertificateAuthority
 from setproto.roles.party import decoded
 from vectors.recipes.drafts import Draft as Certificate
 from vectors.recipes.flows import Book, under
+from vectors.recipes.hands import forced
 from vectors.recipes.office import CARD, Office
-from vectors.recipes.registration_hands import Draft, answered, ca_of, draft, forced, inquiry, reg_form_req, said
+from vectors.recipes.registration_hands import Draft, answered, ca_of, draft, inquiry, reg_form_req, said
 
 AES128_CBC: Final = ObjectIdentifier("2.16.840.1.101.3.4.1.2")
 ED25519: Final = suite("ed25519").signature_algorithms[0]
