@@ -187,11 +187,10 @@ def open_market(label: str, suite: str, **options: Any) -> Market:
     return market
 
 
-def open_scene(
-    label: str, suite: str, amount: str = "EUR 42.00", terms: Mapping[str, Any] | None = None, **options: Any
-) -> Scene:
-    """A purchase about to begin; ``terms`` as for ``Market.order``."""
-    scene = begin(open_market(label, suite, **options), amount, DESCRIPTION, **(terms or {}))
+def open_scene(label: str, suite: str, amount: str = "EUR 42.00", **options: Any) -> Scene:
+    """A purchase about to begin; the option ``terms`` is for ``Market.order``."""
+    terms = options.pop("terms", {})
+    scene = begin(open_market(label, suite, **options), amount, DESCRIPTION, **terms)
     scene.goes_on = True
     return scene
 
