@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
 from sqlalchemy import event
 
 from setproto.bank.ledger import Kind
 from setproto.bank.messages import Message
+from setproto.card import PAN, CardExpiry
 from tests.bank.conftest import Opener
 from tests.bank.people import OPENING, SHOP, Till
 
@@ -104,8 +104,6 @@ def test_killed_at_the_end_of_the_day(till: Till) -> None:
 
 def test_killed_while_a_card_is_opened(open_till: Opener) -> None:
     till = open_till()
-    from setproto.card import PAN, CardExpiry
-
     pan = PAN("6011111111111117")
     for writes in range(100):
         try:
@@ -117,12 +115,3 @@ def test_killed_while_a_card_is_opened(open_till: Opener) -> None:
             break
     assert till.available("6011111111111117") == 7_000
     assert till.sound()
-
-
-def test_a_lost_database_is_an_error_and_moves_nothing(till: Till) -> None:
-    """What the host makes of it is 96, and the gateway reverses."""
-    request = till.request(1_000)
-    with pytest.raises(Killed), dying_after(till, 0):
-        till.send(request)
-    assert till.send(request) == "00"
-    assert till.available() == OPENING - 1_000

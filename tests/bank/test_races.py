@@ -9,7 +9,7 @@ from setproto.bank.ledger import Kind
 from setproto.bank.messages import Message
 from setproto.card import PAN, CardExpiry
 from tests.bank.conftest import Opener
-from tests.bank.people import EXPIRY, OPENING, PAN_CREDIT, PAN_DEBIT, SECRET, SHOP, Till
+from tests.bank.people import EXPIRY, OPENING, PAN_CREDIT, PAN_DEBIT, SECRET, SHOP, Paid, Till
 
 THREADS = 8
 
@@ -77,9 +77,7 @@ def test_a_request_and_its_reversal_meet(till: Till) -> None:
     assert till.sound()
 
 
-def _as_asked(request: Message):  # type: ignore[no-untyped-def]
-    from tests.bank.people import Paid
-
+def _as_asked(request: Message) -> Paid:
     return Paid(request, request.response("00"))
 
 
