@@ -15,7 +15,7 @@ settings.load_profile(os.environ.get("SETPROTO_HYPOTHESIS", "default"))
 
 
 LONG = (
-    *("secrecy", "faults", "conservation", "properties/test_state_machines.py"),
+    *("secrecy", "bank", "faults", "conservation", "properties/test_state_machines.py"),
     *("pki/test_fuzz.py", "pki/test_agreement.py", "pki/test_rules.py", "pki/test_large_crl.py"),
     *("conformance", "vectors/test_generate.py", "vectors/test_node.py", "vectors/test_asn1.py", "mutation"),
     *("registration/test_refusals.py", "registration/test_refused_answers.py", "registration/test_secrecy.py"),
