@@ -191,14 +191,18 @@ class Server:
                 thread.start()
             _LOG.info("started")
             yield
-            self._stopping.set()
+            self.close()
             for thread in beside:
                 thread.join(_STOPPING_SECONDS)
-            self._workers.shutdown(wait=True)
             _LOG.info("stopped")
 
         own = [Route("/health", self._health), Route("/metrics", self._metrics)]
         return Router([*routes, *own], redirect_slashes=False, lifespan=lifespan)
+
+    def close(self) -> None:
+        """Do what was taken, and nothing after that."""
+        self._stopping.set()
+        self._workers.shutdown(wait=True)
 
     def _again(self, seconds: float, act: Callable[[], None]) -> None:
         """Do it now and every so many seconds, until the server stops.  What goes wrong is logged and tried again."""
