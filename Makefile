@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PRECIOUS: .venv-%/.installed
-.PHONY: help demo test lint types tests others docs mutants clean
+.PHONY: help demo test lint types tests others docs mutants bench bench-guard clean
 
 # Test processes at a time, and the versions to test on, where the machine has them.
 WORKERS ?= 2
@@ -47,7 +47,7 @@ define make_venv
 endef
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.installed ## one purchase in one process: keys, certificates, order, payment, and what each party saw
 	@$(bin)/setproto demo
@@ -58,7 +58,7 @@ lint: .venv/.installed ## ruff: rules and format
 	@$(bin)/ruff check
 	@$(bin)/ruff format --check
 
-types: .venv/.installed ## mypy, strict, over pki and setproto
+types: .venv/.installed ## mypy, strict, over all packages
 	@$(bin)/mypy
 
 tests: .venv/.installed ## every test, on the Python of .venv
@@ -80,6 +80,20 @@ docs: .venv/.installed ## write docs/properties.md and docs/states.md from the t
 
 mutants: .venv/.installed ## take each check out of the library, run the vectors, and write docs/mutants.md: minutes
 	@$(bin)/python -m tests.mutation
+
+bench: .venv/.installed ## measure everything and write benchmarks/report and the table in README.md: ten minutes, in quiet
+	@$(bin)/setproto bench all --json benchmarks/report/report.json
+	@$(bin)/python -m benchmarks.publish
+
+# Against the committed report, by ratios to the raw cryptography, with room for another machine: what it finds is gross.
+# Not part of "make test": a test must not fail because the machine is busy.
+MARGIN ?= 1.5
+bench-guard: .venv/.installed ## status 1 if a signature or a purchase has become much slower than in the committed report
+	@mkdir -p build
+	@for subject in signatures purchase; do \
+	  $(bin)/setproto bench $$subject --quick --json build/guard-$$subject.json > build/guard-$$subject.txt; \
+	  $(bin)/setproto bench compare benchmarks/report/report.json build/guard-$$subject.json --fail-above $(MARGIN); \
+	done
 
 clean: ## remove the environments, the caches, and what builds and the demo wrote
 	rm -rf .venv .venv-* build dist demo *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache .coverage*

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from math import gcd
 from typing import Annotated, Final
 
 from pki.der import Implicit, sequence
@@ -75,12 +76,16 @@ class CurrencyAmount:
 
     def same_value(self, other: CurrencyAmount) -> bool:
         """Whether both are the same money, whatever their exponents."""
+        if self.amt_exp10 == other.amt_exp10:
+            return (self.currency, self.amount) == (other.currency, other.amount)
         return self.currency == other.currency and self.value == other.value
 
     def exceeds(self, other: CurrencyAmount) -> bool:
         """Whether this is more than ``other``.  ValueError if the currencies differ."""
         if self.currency != other.currency:
             raise ValueError("amounts of different currencies are not compared")
+        if self.amt_exp10 == other.amt_exp10:  # nearly always, and much quicker than fractions
+            return self.amount > other.amount
         return self.value > other.value
 
     def with_amount(self, amount: int) -> CurrencyAmount:
@@ -106,7 +111,7 @@ class Ratio:
     def __post_init__(self) -> None:
         if self.numerator < 0 or self.denominator < 1 or max(self.numerator, self.denominator) > AMOUNT_LIMIT:
             raise ValueError("ratio out of range")
-        if Fraction(self.numerator, self.denominator).denominator != self.denominator:
+        if gcd(self.numerator, self.denominator) != 1:
             raise ValueError("a ratio is in lowest terms: one encoding for one value")
 
     @classmethod
@@ -114,7 +119,8 @@ class Ratio:
         """``part`` ÷ ``whole``.  ValueError for two currencies or a whole of zero (SET: meaninglessRatio)."""
         if part.currency != whole.currency or whole.amount == 0:
             raise ValueError("no ratio between these amounts")
-        share = part.value / whole.value
+        same = part.amt_exp10 == whole.amt_exp10
+        share = Fraction(part.amount, whole.amount) if same else part.value / whole.value
         return cls(numerator=share.numerator, denominator=share.denominator)
 
     @property

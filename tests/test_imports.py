@@ -30,14 +30,18 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("setproto.reading", "setproto.scan"),
     ("setproto.wallet",),
     ("setproto.server",),
-    ("setproto.conformance", "setproto.demo"),
+    ("setproto.conformance", "setproto.demo", "benchmarks"),
     ("setproto.cli", "setproto.__main__"),
 )
 
 # What only some modules may import, and why.
 RESERVED: dict[str, tuple[tuple[str, ...], str]] = {
     "cryptography.hazmat.asn1": (("pki.der",), "the codec is provisional: a change must be a change of one file"),
-    "cryptography.hazmat": (("pki", "setproto.crypto"), "dangerous primitives stay behind one visible boundary"),
+    "benchmarks": (("benchmarks", "setproto.cli.bench"), "measuring is no part of the library"),
+    "cryptography.hazmat": (
+        ("pki", "setproto.crypto", "benchmarks"),
+        "dangerous primitives stay behind one visible boundary",
+    ),
     "OpenSSL": (("pki.engine",), "pending deprecation: the validation engine must be replaceable in one file"),
     "rich": (("setproto.cli",), "a library does not paint"),
     "typer": (("setproto.cli",), "a library has no command line"),
@@ -97,8 +101,10 @@ def imported(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:
 
 
 def breaches(root: Path) -> Iterator[Breach]:
-    """Every breach of the tables above in the packages pki and setproto under ``root``."""
-    for path in sorted(path for package in ("pki", "setproto") for path in (root / package).rglob("*.py")):
+    """Every breach of the tables above in the packages pki, setproto and benchmarks under ``root``."""
+    for path in sorted(
+        path for package in ("pki", "setproto", "benchmarks") for path in (root / package).rglob("*.py")
+    ):
         parts = path.relative_to(root).with_suffix("").parts
         is_package = parts[-1] == "__init__"
         name = ".".join(parts[:-1] if is_package else parts)
@@ -109,7 +115,7 @@ def breaches(root: Path) -> Iterator[Breach]:
             yield Breach("layers", name, "has no row in LAYERS: give it one")
         for line, target in imported(tree, package):
             where = f"{path.relative_to(root).as_posix()}:{line}"
-            if own is not None and target.split(".")[0] in {"pki", "setproto"}:
+            if own is not None and target.split(".")[0] in {"pki", "setproto", "benchmarks"}:
                 row = layer(target)
                 if row is None:  # a name taken from setproto/__init__.py
                     row = layer("setproto")
@@ -158,6 +164,8 @@ BREAKING = [
     ("cryptography.hazmat", "setproto.roles.gateway", "import cryptography.hazmat.backends"),
     ("cryptography.hazmat", "setproto.cli.main", "from cryptography import hazmat"),
     ("OpenSSL", "pki.keystore", "from OpenSSL import crypto"),
+    ("benchmarks", "setproto.demo", "from benchmarks import measure"),
+    ("benchmarks", "setproto.cli.vectors", "def late():\n    import benchmarks.raw"),
     ("rich", "setproto.demo", "from rich.table import Table"),
     ("typer", "setproto.server.app", "import typer"),
     ("catch-all except", "setproto.cli.main", "try:\n    pass\nexcept:\n    raise"),
@@ -176,6 +184,8 @@ KEEPING = [
     ("setproto.messages", "from setproto import errors\nfrom .purchase import PReq\nimport richness, typeradio"),
     ("setproto", "from setproto.roles.merchant import Merchant\nfrom .bank import MemoryIssuer"),
     ("setproto.cli", "import typer\nfrom rich import console\nprint(1)\nfrom setproto import Merchant"),
+    ("setproto.cli.bench", "def late():\n    from benchmarks import signatures"),
+    ("benchmarks.raw", "from cryptography.hazmat.primitives import hashes\nfrom benchmarks.measure import check"),
     ("pki.names", "try:\n    pass\nexcept (ValueError, MyException):\n    pass"),
     ("pki.names", "'''assert, print(1), except Exception, import rich: only words'''"),
 ]

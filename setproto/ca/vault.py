@@ -22,13 +22,12 @@ from pki.der import decode, encode, sequence
 from pki.keystore import dump_private_key, load_exchange_key, load_signature_key
 from pki.suites import ExchangePrivateKey, PrivateKey, SignaturePrivateKey
 from setproto.crypto.digests import DIGEST_SIZE, derive_key, equal
+from setproto.crypto.locked import MIN_PASSPHRASE, acceptable
 from setproto.errors import UsageError
 from setproto.roles.ports import RandomBytes, Transaction
 
 __all__ = ["MIN_PASSPHRASE", "SCRYPT_N", "Vault", "WrongPassphrase", "acceptable", "stretch"]
 
-MIN_PASSPHRASE: Final = 15
-"""Characters."""
 SCRYPT_N: Final = 1 << 17
 _SCRYPT_R: Final = 8
 _TABLE: Final = "vault"
@@ -46,13 +45,6 @@ class _Lock:
     salt: bytes
     n: int
     check: bytes
-
-
-def acceptable(passphrase: str) -> str:
-    """The passphrase itself, if a new one may be like this.  UsageError if it is too short."""
-    if len(passphrase) < MIN_PASSPHRASE:
-        raise UsageError(f"a passphrase has at least {MIN_PASSPHRASE} characters")
-    return passphrase
 
 
 class Vault:

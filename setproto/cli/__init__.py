@@ -13,6 +13,8 @@ from typing import Annotated
 import typer
 
 from setproto import __version__
+from setproto.cli.bench import bench
+from setproto.cli.buy import buy, shop
 from setproto.cli.ca import ca
 from setproto.cli.conformance import adapter, conformance
 from setproto.cli.demo import demo
@@ -22,6 +24,7 @@ from setproto.cli.scenario import scenario
 from setproto.cli.serve import serve
 from setproto.cli.up import up
 from setproto.cli.vectors import vectors
+from setproto.cli.wallet import wallet
 
 __all__ = ["app", "main"]
 
@@ -34,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     rich_markup_mode=None,
 )
+app.command()(buy)
 app.command()(conformance)
 app.command("conformance-adapter")(adapter)
 app.command()(demo)
@@ -41,9 +45,12 @@ app.command()(inspect)
 app.command()(scenario)
 app.command()(serve)
 app.command()(up)
+app.add_typer(bench, name="bench")
 app.add_typer(ca, name="ca")
 app.add_typer(merchant, name="merchant")
+app.add_typer(shop, name="shop")
 app.add_typer(vectors, name="vectors")
+app.add_typer(wallet, name="wallet")
 
 
 def _version(wanted: bool) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 from cryptography.hazmat.primitives import constant_time, hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from pki.der import tlv
+from pki.der import head, tlv
 
 DIGEST_SIZE: Final = 32
 """Octets of every digest, MAC, nonce, salt and secret in this project."""
@@ -26,21 +26,29 @@ def _label(label: str) -> bytes:
     return tlv(0x0C, b"setproto/2 " + label.encode())
 
 
+def _framed(label: str, parts: tuple[bytes, ...]) -> bytes:
+    """The DER of SEQUENCE {label UTF8String, part OCTET STRING …}, joined once: dozens are made in a purchase."""
+    pieces = [_label(label)]
+    for part in parts:
+        pieces += (head(0x04, len(part)), part)
+    return tlv(0x30, *pieces)
+
+
 def digest(label: str, *parts: bytes) -> bytes:
     """SHA-256 over the DER of SEQUENCE {label UTF8String, part OCTET STRING …}: 32 octets."""
-    return hashlib.sha256(tlv(0x30, _label(label), *(tlv(0x04, part) for part in parts))).digest()
+    return hashlib.sha256(_framed(label, parts)).digest()
 
 
 def mac(label: str, key: bytes, *parts: bytes) -> bytes:
     """HMAC-SHA-256 under ``key`` (at least 16 octets) over the same framing as :func:`digest`: 32 octets."""
     if len(key) < 16:
         raise ValueError("a MAC key has at least 16 octets")
-    return _hmac.digest(key, tlv(0x30, _label(label), *(tlv(0x04, part) for part in parts)), "sha256")
+    return _hmac.digest(key, _framed(label, parts), "sha256")
 
 
 def derive_key(label: str, secret: bytes, *context: bytes, size: int = DIGEST_SIZE) -> bytes:
     """HKDF-SHA-256 (RFC 5869) of ``secret``, with the label and the context framed as ``info``."""
-    info = tlv(0x30, _label(label), *(tlv(0x04, part) for part in context))
+    info = _framed(label, context)
     return HKDF(algorithm=hashes.SHA256(), length=size, salt=None, info=info).derive(secret)
 
 

@@ -23,7 +23,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 from cryptography import x509
 
@@ -46,6 +46,7 @@ _SIGNING_CERTIFICATE_V2: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.16.2.
 PROTECTION: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.52")
 
 _REMEMBERED_SIZE: Final = 16 * 1024
+"""Octets of a certificate, and of all in one object, that are remembered at most."""
 MAX_CERTIFICATES: Final = 16
 """Certificates accepted in one object: a chain of five and a key-exchange certificate leave room."""
 MAX_CRLS: Final = 64
@@ -170,12 +171,6 @@ def _signing_certificate_v2(hashes: Iterable[bytes]) -> bytes:
     return tlv(0x30, tlv(0x30, *(tlv(0x30, tlv(0x04, value)) for value in hashes)))
 
 
-def _hashes(certificate: bytes, enclosed: Iterable[bytes]) -> tuple[bytes, ...]:
-    """The hash of the signer's certificate, then of the others."""
-    others = (der for der in enclosed if der != certificate)
-    return tuple(_certificate_hash(der) for der in (certificate, *others))
-
-
 def algorithm_protection(chosen: Suite, signature_algorithm: bytes) -> bytes:
     """CMSAlgorithmProtection { digestAlgorithm, signatureAlgorithm [1] } (RFC 6211 §2)."""
     return tlv(0x30, chosen.digest_algorithm, b"\xa1" + signature_algorithm[1:])
@@ -292,10 +287,9 @@ class Signer:
         ``detached`` the content is left out, and whoever verifies must rebuild it.  UsageError if the object would be
         too large to be read.
         """
-        enclosed = tuple(sorted({self.certificate, *certificates}))  # DER of a SET OF (X.690 §11.6)
-        if len(enclosed) > MAX_CERTIFICATES or len(revocation.crls) > MAX_CRLS:
-            raise UsageError(f"at most {MAX_CERTIFICATES} certificates and {MAX_CRLS} CRLs are enclosed")
-        hashes = _hashes(self.certificate, enclosed)
+        enclosed, hashes = _enclosure(self.certificate, tuple(certificates))
+        if len(revocation.crls) > MAX_CRLS:
+            raise UsageError(f"at most {MAX_CRLS} CRLs are enclosed")
         attributes = _signed_attributes(self.suite, hashes, content_type, content)
         signature = self.suite.sign(self._key, attributes)
         chosen = self.suite
@@ -314,22 +308,55 @@ class Signer:
             bytes((2, 1, revocation.version)),
             tlv(0x31, chosen.digest_algorithm),
             tlv(0x30, oid_tlv(content_type), body),
-            tlv(0xA0, *enclosed),
+            enclosed,
             revocation.encode(),
             tlv(0x31, signer_info),
         )
         return readable(tlv(0x30, oid_tlv(ID_SIGNED_DATA), tlv(0xA0, signed_data)))
 
 
-def _split_certificates(blob: bytes | memoryview) -> tuple[bytes, ...]:
-    """The certificates (DER) in a CertificateSet, by its content octets."""
+class _Bag(NamedTuple):
+    """The certificates in an object (DER), and the identifier of each.  Nothing else is read of them before ``certify``
+    has accepted the signer's."""
+
+    certificates: tuple[bytes, ...]
+    identifiers: tuple[bytes, ...]
+
+
+def _opened_bag(content: bytes) -> _Bag:
     try:
-        items = decode(_Certificates, tlv(0x30, tlv(0x31, blob))).items.as_list()
+        items = decode(_Certificates, tlv(0x30, tlv(0x31, content))).items.as_list()
     except NotDER:
         raise DecodingFailure(f"not a set of 1 to {MAX_CERTIFICATES} certificates") from None
     if any(item.tag_bytes != b"\x30" for item in items):
         raise DecodingFailure("something else among the certificates")
-    return tuple(tlv(0x30, item.data) for item in items)
+    certificates = tuple(tlv(0x30, item.data) for item in items)
+    try:
+        return _Bag(certificates, tuple(subject_key_identifier(der) for der in certificates))
+    except CertificateError as refusal:
+        raise CertificateRefused(refusal.rule, code=ErrorCode.invalidCertificate) from None
+
+
+_remembered_bag = lru_cache(maxsize=256)(_opened_bag)
+
+
+def _bag(content: bytes) -> _Bag:
+    """What is in a CertificateSet, by its content octets; a peer encloses the same certificates every time."""
+    return (_remembered_bag if len(content) <= _REMEMBERED_SIZE else _opened_bag)(content)
+
+
+def _hashes(signer: bytes, enclosed: Iterable[bytes]) -> tuple[bytes, ...]:
+    """The hash of the signer's certificate, then of the others."""
+    return (_certificate_hash(signer), *(_certificate_hash(der) for der in enclosed if der != signer))
+
+
+@lru_cache(maxsize=256)
+def _enclosure(signer: bytes, others: tuple[bytes, ...]) -> tuple[bytes, tuple[bytes, ...]]:
+    """The CertificateSet that a signer encloses, in DER, and the hashes of what is in it, its own first."""
+    enclosed = sorted({signer, *others})  # DER of a SET OF (X.690 §11.6)
+    if len(enclosed) > MAX_CERTIFICATES:
+        raise UsageError(f"at most {MAX_CERTIFICATES} certificates are enclosed")
+    return tlv(0xA0, *enclosed), _hashes(signer, enclosed)
 
 
 def _split_revocation(choices: SetOf[TLV] | None) -> Enclosed:
@@ -388,12 +415,10 @@ def verify(
 
     if signed_data.certificates.tag_bytes != b"\xa0" or signer_info.signed_attrs.tag_bytes != b"\xa0":
         raise DecodingFailure("certificates and signed attributes are mandatory")
-    certificates = _split_certificates(signed_data.certificates.data)
+    bag = _bag(bytes(signed_data.certificates.data))
+    certificates, sid = bag.certificates, signer_info.sid
     # The certificate that the signer identifier names, not the first in the bag (CVE in rfc3161-client 1.0.6).
-    try:
-        named = {der for der in certificates if subject_key_identifier(der) == signer_info.sid}
-    except CertificateError as refusal:
-        raise CertificateRefused(refusal.rule, code=ErrorCode.invalidCertificate) from None
+    named = {der for der, identifier in zip(certificates, bag.identifiers, strict=True) if identifier == sid}
     if len(named) != 1:
         raise CertificateRefused("no certificate, or several, for the signer", code=ErrorCode.missingCertificate)
     certificate = named.pop()

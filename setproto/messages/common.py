@@ -14,7 +14,8 @@ from typing import Annotated, Any, Final
 
 from cryptography.x509 import ObjectIdentifier
 
-from pki.der import Default, GeneralizedTime, Implicit, Size, sequence, value_set
+from pki.der import Default, GeneralizedTime, Implicit, Size, encode, sequence, tlv, value_set
+from setproto.crypto.signed import oid_tlv
 
 VERSION: Final = 2
 """SET is version 1; this protocol is not wire-compatible with it and says so in every header and signed body."""
@@ -82,6 +83,11 @@ class PartyID:
     def __str__(self) -> str:
         return f"{self.role.name} {self.name}"
 
+    @functools.cached_property
+    def der(self) -> bytes:
+        """Its encoding, made once: seals are bound to it, and records are found by it."""
+        return encode(self)
+
 
 @sequence
 class BodyHead:
@@ -110,6 +116,24 @@ class SealContext:
     recipient: PartyID
     xid: Annotated[bytes | None, Implicit(0)] = None
     rrpid: Annotated[bytes | None, Implicit(1)] = None
+
+
+def seal_context(
+    content_type: ObjectIdentifier,
+    suite: str,
+    sender: PartyID,
+    recipient: PartyID,
+    xid: bytes | None = None,
+    rrpid: bytes | None = None,
+) -> bytes:
+    """The DER of a SealContext of this version: one is made for every object that is sealed or opened."""
+    ids = (b"" if xid is None else tlv(0x80, xid), b"" if rrpid is None else tlv(0x81, rrpid))
+    return tlv(0x30, _context_begins(content_type, suite), sender.der, recipient.der, *ids)
+
+
+@functools.lru_cache(maxsize=256)
+def _context_begins(content_type: ObjectIdentifier, suite: str) -> bytes:
+    return oid_tlv(content_type) + encode(VERSION) + encode(suite)
 
 
 @sequence

@@ -57,8 +57,9 @@ class MessageIDs:
     xid: Annotated[bytes | None, Implicit(2)] = None
 
     def __post_init__(self) -> None:
-        if any(lid is not None and not 1 <= len(lid) <= 20 for lid in (self.lid_c, self.lid_m)):
-            raise ValueError("a local identifier has 1 to 20 octets")
+        for lid in (self.lid_c, self.lid_m):
+            if lid is not None and not 1 <= len(lid) <= 20:
+                raise ValueError("a local identifier has 1 to 20 octets")
         if self.xid is not None and len(self.xid) != XID_SIZE:
             raise ValueError(f"an XID has {XID_SIZE} octets")
 

@@ -36,7 +36,7 @@ class AnswerRecord:
 
 def answer_key(sender: PartyID | None, rrpid: bytes) -> bytes:
     """(sender, RRPID), the key of an idempotency record; a plain request has no sender."""
-    return (b"" if sender is None else encode(sender)) + rrpid
+    return (b"" if sender is None else sender.der) + rrpid
 
 
 def keep_answer(transaction: Transaction, key: bytes, content: bytes, outgoing: Iterable[Outgoing]) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pki import CertificateError, CertificateKind, PathValidator, ValidatedCertificate, key_suite, thumbprint
-from pki.der import Implicit, Redacted, decode, encode, sequence, value_set
+from pki.der import Implicit, Redacted, decode, encode, replace, sequence, value_set
 from pki.extensions import tunneling_of
 from pki.suites import public_key_der
 from setproto.card import Card, CardSecret, PANSecret, cardholder_name
@@ -317,7 +317,7 @@ class Applicant(Party):
             certified = None if new_key is not None or self._certified is None else self._certified.signer
             content = encode(body)
             signed = sign_with_keys(CERT_INQ_REQ, content, self.suite, new_key, certified)
-            sent = self.sent(CERT_INQ_REQ, over, signed, content_of(CERT_INQ_REQ, content, over))
+            sent = self.sent(CERT_INQ_REQ, over, signed, content_of(CERT_INQ_REQ, content, over), content)
             asked = Asked(rrpid=rrpid, challenge=challenge, content=sent.content, thumbs=record.asked.thumbs)
             self._keep(transaction, replace(record, asked=asked))
             return sent.outgoing
@@ -382,7 +382,7 @@ class Applicant(Party):
             )
         )
         pair = seal_pair(self, REG_FORM_REQ, over, ca, to, body, (ID_PAN_ONLY, account))
-        sent = self.sent(REG_FORM_REQ, over, pair, content_of(REG_FORM_REQ, body, over))
+        sent = self.sent(REG_FORM_REQ, over, pair, content_of(REG_FORM_REQ, body, over), body)
         return Asked(rrpid=rrpid, challenge=challenge, content=sent.content, thumbs=thumbs), sent.outgoing
 
     def _request(
@@ -441,7 +441,7 @@ class Applicant(Party):
         to = self.validated(record.cae or b"", EXCHANGE_KINDS[ca.role], record.cae_chain or ())
         extra = None if account is None else (account_kind(self.party.role), account)
         pair = seal_pair(self, CERT_REQ, over, ca, to, signed, extra)
-        return self.sent(CERT_REQ, over, pair, content_of(CERT_REQ, content, over))
+        return self.sent(CERT_REQ, over, pair, content_of(CERT_REQ, content, over), content)
 
     # --- what comes in ----------------------------------------------------------------------------
 

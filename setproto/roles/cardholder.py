@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated
 
 from pki import CertificateKind, PathValidator, ValidatedCertificate
-from pki.der import Implicit, decode, encode, sequence, value_set
+from pki.der import Implicit, encode, replace, sequence, value_set
 from setproto.amounts import CurrencyAmount
 from setproto.card import Card, CardSecret, PANSecret, cardholder_name, trans_stain
 from setproto.crypto.cms import Recipient, SecretKey, seal, unseal
 from setproto.crypto.digests import digest
 from setproto.crypto.dual import Part
+from setproto.crypto.signed import oid_tlv
 from setproto.errors import ErrorCode, ProtocolError, SignatureFailure, UsageError
 from setproto.messages.codes import AuthCode, CapCode, CompletionCode
 from setproto.messages.common import SW_IDENT, InstallRecurData, PartyID, Role, Thumbs, TransIDs
@@ -50,6 +51,7 @@ from setproto.roles.credentials import Credentials, label_party, party_of
 from setproto.roles.endpoint import Endpoint
 from setproto.roles.party import Received, Sent, decoded, same_purchase
 from setproto.roles.ports import Clock, Event, EventKind, Outgoing, RandomBytes, Reply, Store, Transaction
+from setproto.roles.remembered import Remembered
 from setproto.roles.table import TransitionTable
 
 PURCHASES = "purchases"
@@ -178,6 +180,9 @@ class Purchase:
     heard: int
     """How many questions had been asked when the latest answer that was heard was asked for: older ones are stale."""
     asked: int
+
+
+_PURCHASE = Remembered(Purchase)
 
 
 class Cardholder(Endpoint):
@@ -417,7 +422,8 @@ class Cardholder(Endpoint):
             oi=OI(oi_data=order.content, oi_salt=order.salt, hpi_data=signed.digests[ID_PI_DATA]),
         )
         content = digest(PREQ.name, *(signed.digests[oid] for oid in PURCHASE.part_types))
-        return self.sent(PREQ, over, encode(preq), content), rrpid, chall_c
+        encoded = encode(preq)
+        return self.sent(PREQ, over, encoded, content, encoded), rrpid, chall_c
 
     # --- records ----------------------------------------------------------------------------------
 
@@ -426,11 +432,11 @@ class Cardholder(Endpoint):
         stored = transaction.get(PURCHASES, lid_c)
         if stored is None:
             raise UsageError("no such purchase")
-        return decode(Purchase, stored)
+        return _PURCHASE.decode(stored)
 
     @staticmethod
     def _keep(transaction: Transaction, record: Purchase) -> None:
-        transaction.put(PURCHASES, record.lid_c, encode(record))
+        transaction.put(PURCHASES, record.lid_c, _PURCHASE.encode(record))
         transaction.put(LID_BY_RRPID, record.latest.rrpid, record.lid_c)
 
 
@@ -460,7 +466,7 @@ def hod_digest(
 
 def card_message_context(xid: bytes) -> bytes:
     """What an acquirer's message to a cardholder is bound to: its purpose and the purchase."""
-    return encode(ID_ACQ_CARD_CODE_MSG) + xid
+    return oid_tlv(ID_ACQ_CARD_CODE_MSG) + xid
 
 
 def _signal(payloads: list[PResPayload]) -> tuple[Signal | None, CompletionCode, enum.IntEnum]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from pki import CertificateError, CertificateKind, ValidatedCertificate, thumbprint
@@ -68,7 +69,13 @@ def party_of(certificate: ValidatedCertificate, role: Role) -> PartyID:
     """How the holder of a certificate is named on the wire.  The certificate's kind must be of that role."""
     if certificate.kind not in (SIGNATURE_KINDS[role], EXCHANGE_KINDS.get(role)):
         raise CertificateRefused("certificate of another role", code=ErrorCode.invalidCertificate)
-    return PartyID(role=role, brand=certificate.brand, name=certificate.party_id)
+    return _party(role, certificate.brand, certificate.party_id)
+
+
+@lru_cache(maxsize=1024)
+def _party(role: Role, brand: str, name: str) -> PartyID:
+    """One value for one party, so that its encoding is made once; the names are those of validated certificates."""
+    return PartyID(role=role, brand=brand, name=name)
 
 
 def label_party(role: Role, brand: str, label: bytes) -> PartyID:

@@ -74,8 +74,8 @@ class Endpoint(Party):
         certificates to enclose beside this party's own.  With ``inform`` the brand's revocation data is enclosed, too,
         as responses do (§6.9).  What the peer holds is left out.
         """
-        encoded = encode(body)
-        content = content_of(message_type, encoded, over)
+        encoded = plain = encode(body)
+        content = content_of(message_type, plain, over)
         operator = message_type.operator
         if operator is not Operator.PLAIN:
             encoded = self.sign(message_type, encoded, peer_holds=peer_holds, inform=inform, also=also)
@@ -89,7 +89,7 @@ class Endpoint(Party):
             if baggage is None:
                 raise TypeError(f"{message_type.name} carries baggage")
             encoded = encode(EncB(enc=encoded, baggage=baggage))
-        return self.sent(message_type, over, encoded, content)
+        return self.sent(message_type, over, encoded, content, plain)
 
     def sign(
         self,

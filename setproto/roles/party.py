@@ -33,7 +33,7 @@ from setproto.errors import (
     SignatureFailure,
     WrongRecipient,
 )
-from setproto.messages.common import VERSION, BodyHead, PartyID, Role, SealContext, Thumbs, TransIDs, unknown_critical
+from setproto.messages.common import VERSION, BodyHead, PartyID, Role, Thumbs, TransIDs, seal_context, unknown_critical
 from setproto.messages.error import BAD_WRAPPER_LIMIT, Error, ErrorTBS
 from setproto.messages.oids import ID_ERROR_TBS
 from setproto.messages.registry import MessageType, Operator
@@ -79,6 +79,8 @@ class Sent:
 
     outgoing: Outgoing
     content: bytes
+    body: bytes
+    """DER, before protection."""
 
 
 class Party(ABC):
@@ -102,12 +104,20 @@ class Party(ABC):
         self.clock = clock
         self.random = random
         self.held = tuple(held)
+        self._thumbs: tuple[tuple[int, tuple[bytes, ...]], Thumbs | None] | None = None
+        """What was concluded last, and from which generation of CRLs and which certificates held."""
 
     # --- certificates -----------------------------------------------------------------------------
 
     @property
     def thumbs(self) -> Thumbs | None:
         """Thumbprints of what this party holds: certificates of others, CRLs, the BrandCRLIdentifier (§4.3)."""
+        of = (self.validator.generation, self.held)
+        if self._thumbs is None or self._thumbs[0] != of:
+            self._thumbs = (of, self._thumbs_now())
+        return self._thumbs[1]
+
+    def _thumbs_now(self) -> Thumbs | None:
         revocation = self.validator.revocation(self.party.brand)
         held = [thumbprint(der) for der in self.held[:32]]
         crls = [thumbprint(der) for der in revocation.crls[:32]]
@@ -162,12 +172,14 @@ class Party(ABC):
     def plain(self, message_type: MessageType[B], over: MessageHeader, body: B) -> Sent:
         """A message without any protection."""
         encoded = encode(body)
-        return self.sent(message_type, over, encoded, content_of(message_type, encoded, over))
+        return self.sent(message_type, over, encoded, content_of(message_type, encoded, over), encoded)
 
-    def sent(self, message_type: MessageType[Any], over: MessageHeader, encoded: bytes, content: bytes) -> Sent:
+    def sent(
+        self, message_type: MessageType[Any], over: MessageHeader, protected: bytes, content: bytes, body: bytes
+    ) -> Sent:
         """A protected body in its wrapper."""
-        data = wrap(message_type, encoded, over)
-        return Sent(Outgoing(message_type.recipient_from(self.party.role), message_type.name, data), content)
+        data = wrap(message_type, protected, over)
+        return Sent(Outgoing(message_type.recipient_from(self.party.role), message_type.name, data), content, body)
 
     def context(
         self,
@@ -178,17 +190,7 @@ class Party(ABC):
         rrpid: bytes | None,
     ) -> bytes:
         """What a sealed object is bound to, in DER."""
-        return encode(
-            SealContext(
-                type=content_type,
-                version=VERSION,
-                suite=self.suite,
-                sender=sender,
-                recipient=recipient,
-                xid=xid,
-                rrpid=rrpid,
-            )
-        )
+        return seal_context(content_type, self.suite, sender, recipient, xid, rrpid)
 
     def error(self, failure: ProtocolError, wire: Wire | None, data: bytes, to: Role | None) -> Outgoing:
         """An Error about a message that could not be processed (§4.1)."""

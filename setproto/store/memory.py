@@ -39,7 +39,11 @@ class MemoryStore:
         with self._lock:
             overlay = _Overlay(self._tables)
             yield overlay
+            self._keep(overlay.changes)
             self._tables.update(overlay.changes)
+
+    def _keep(self, changes: dict[tuple[str, bytes], bytes]) -> None:
+        """For those whose memory is a copy of something durable: write it there, or raise, and nothing is changed."""
 
     def dump(self) -> dict[tuple[str, bytes], bytes]:
         """A copy of everything, (table, key) → value: for tests that search it."""

@@ -2,7 +2,8 @@
 
 Everything is one table of octets under (space, table, key); what the octets mean is the roles' business.  SQLite runs
 in write-ahead-logging mode with full synchronisation, so what was committed survives a power cut; a transaction takes
-the write lock when it begins, so it never has to be repeated half-way.  On PostgreSQL the same is had from an advisory
+the write lock when it begins, so it never has to be repeated half-way; threads that wait for each other are committed
+together (``together``).  On PostgreSQL the same is had from an advisory
 lock per space, and another one while the schema is made or migrated.  Several roles may share a database, each in a
 space of its own.
 """
@@ -19,6 +20,7 @@ from typing import Any, Final
 from sqlalchemy import (
     Column,
     Connection,
+    CursorResult,
     Engine,
     Integer,
     LargeBinary,
@@ -36,6 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from setproto.errors import UsageError
+from setproto.store.together import Together
 
 _METADATA: Final = MetaData()
 _ENTRIES: Final = Table(
@@ -45,6 +48,11 @@ _ENTRIES: Final = Table(
     Column("name", String(64), primary_key=True),
     Column("key", LargeBinary, primary_key=True),
     Column("value", LargeBinary, nullable=False),
+)
+_GET: Final = "SELECT value FROM setproto_entries WHERE space = ? AND name = ? AND key = ?"
+_PUT: Final = (
+    "INSERT INTO setproto_entries (space, name, key, value) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (space, name, key) DO UPDATE SET value = excluded.value"
 )
 _PATIENCE: Final = 30
 """Seconds to wait for a lock that others hold."""
@@ -68,14 +76,16 @@ class _Transaction:
         self._space = space
 
     def get(self, table: str, key: bytes) -> bytes | None:
-        found = self._connection.execute(select(_ENTRIES.c.value).where(*self._is(table, key))).scalar()
-        return None if found is None else bytes(found)
+        found = self._run(_GET, (self._space, table, key)).fetchone()
+        return None if found is None else bytes(found[0])
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
-        changed = self._connection.execute(update(_ENTRIES).where(*self._is(table, key)).values(value=value))
-        if changed.rowcount == 0:
-            row = {"space": self._space, "name": table, "key": key, "value": value}
-            self._connection.execute(insert(_ENTRIES).values(row))
+        self._run(_PUT, (self._space, table, key, value)).close()
+
+    def _run(self, statement: str, values: tuple[str | bytes, ...]) -> CursorResult[Any]:
+        # Both databases read the same SQL but for the mark of a value, and neither needs it compiled anew each time.
+        mark = "?" if self._connection.dialect.name == "sqlite" else "%s"
+        return self._connection.exec_driver_sql(statement.replace("?", mark), values)
 
     def items(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         # By pages, so that a long table need not fit into memory, and no cursor stays open while others are written.
@@ -85,9 +95,6 @@ class _Transaction:
         while rows:
             yield from ((bytes(row.key), bytes(row.value)) for row in rows)
             rows = self._connection.execute(page.where(_ENTRIES.c.key > rows[-1].key)).all()
-
-    def _is(self, table: str, key: bytes) -> tuple[Any, ...]:
-        return (_ENTRIES.c.space == self._space, _ENTRIES.c.name == table, _ENTRIES.c.key == key)
 
 
 class SQLStore:
@@ -100,7 +107,7 @@ class SQLStore:
         """
         self._space = space
         try:
-            self._engine = _engine(url)
+            self._engine = open_engine(url)
         except (SQLAlchemyError, ImportError) as failure:
             raise _unusable(failure) from None
         try:
@@ -113,11 +120,13 @@ class SQLStore:
         except StoreError:
             self.close()
             raise
+        sqlite = self._engine.dialect.name == "sqlite"
+        self._transaction = Together(self._engine).transaction if sqlite else self._engine.begin
 
     @contextmanager
     def transaction(self) -> Iterator[_Transaction]:
         """Commits on leaving the block; an exception leaves everything as it was."""
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             _lock(connection, f"space {self._space}")
             yield _Transaction(connection, self._space)
 
@@ -152,7 +161,8 @@ def _write_ahead(connection: Any) -> None:
             return
 
 
-def _engine(url: str) -> Engine:
+def open_engine(url: str) -> Engine:
+    """An engine as durable as this project needs it, whatever the database."""
     # Parameters are hidden from error messages: among them are records, and secrets in them.
     if not url.startswith("sqlite"):
         return create_engine(url, hide_parameters=True, pool_pre_ping=True)

@@ -121,14 +121,14 @@ def test_many_open_a_new_database_at_once(url: str, open_sql: OpenSQL) -> None:
 def pragmas(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[object]]:
     """PRAGMA → its value on every connection that a store makes."""
     made: list[sqlite3.Connection] = []
-    make = sql._engine
+    make = sql.open_engine
 
     def watched(url: str) -> Engine:
         engine = make(url)
         event.listen(engine, "connect", lambda connection, record: made.append(connection))
         return engine
 
-    monkeypatch.setattr(sql, "_engine", watched)
+    monkeypatch.setattr(sql, "open_engine", watched)
     return lambda name: [connection.execute(f"PRAGMA {name}").fetchone()[0] for connection in made]
 
 

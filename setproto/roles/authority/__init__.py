@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
 from pki import Authority, CertificateError, CertificateKind, PathValidator, Register, thumbprint
-from pki.der import encode
+from pki.der import encode, replace
 from setproto.card import PANSecret
 from setproto.crypto.cms import BareRecipient, SecretKey, seal
 from setproto.crypto.digests import equal, mac
@@ -479,7 +478,7 @@ class CertificateAuthority(Endpoint):
         else:
             context = self.context(response.content_type, self.party, to, None, body.rrpid)
             body_wire = CertResWire(sealed=seal(signed, key, context=context))
-        sent = self.sent(response, over, encode(body_wire), content_of(response, encoded, over))
+        sent = self.sent(response, over, encode(body_wire), content_of(response, encoded, over), encoded)
         event = Event(EventKind.CERTIFICATION, code=status.cert_status_code, detail=str(to))
         return Reply((sent.outgoing,), (event,))
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pki.der import encode, general_time
+from pki.der import encode, general_time, replace
 from setproto.amounts import AMOUNT_LIMIT, CurrencyAmount
 from setproto.messages.codes import AuthCode, AuthRevCode, CapCode
 from setproto.messages.common import PartyID, Role

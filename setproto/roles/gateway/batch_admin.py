@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pki.der import general_time
+from pki.der import general_time, replace
 from setproto.messages.batch import (
     BatchAdminReqData,
     BatchAdminResData,

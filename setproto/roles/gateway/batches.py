@@ -7,10 +7,10 @@ merchant's current one, which is opened when it is needed.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from pki.der import Implicit, decode, encode, general_time, sequence, value_set
+from pki.der import Implicit, decode, encode, general_time, replace, sequence, value_set
 from setproto.amounts import AMOUNT_LIMIT, CurrencyAmount
 from setproto.messages.batch import (
     BatchTotals,
@@ -25,6 +25,7 @@ from setproto.messages.codes import (
 )
 from setproto.messages.common import Date, PartyID, TransIDs
 from setproto.roles.ports import Transaction
+from setproto.roles.remembered import Remembered
 from setproto.roles.table import TransitionTable
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _batch_for(
         current = find(transaction, merchant, number)
     if current is None:
         current = opened(gateway, merchant, number)
-        transaction.put(CURRENT, encode(merchant), number.to_bytes(8, "big"))
+        transaction.put(CURRENT, merchant.der, number.to_bytes(8, "big"))
     return current
 
 
@@ -195,12 +196,12 @@ def opened(gateway: Gateway, merchant: PartyID, batch_id: int) -> BatchRecord:
 
 
 def _current(transaction: Transaction, merchant: PartyID) -> int:
-    stored = transaction.get(CURRENT, encode(merchant))
+    stored = transaction.get(CURRENT, merchant.der)
     return 1 if stored is None else int.from_bytes(stored, "big")
 
 
 def _key(merchant: PartyID, batch_id: int) -> bytes:
-    return encode(merchant) + encode(batch_id)
+    return merchant.der + encode(batch_id)
 
 
 def item_key(batch: BatchRecord, sequence: int) -> bytes:
@@ -208,10 +209,13 @@ def item_key(batch: BatchRecord, sequence: int) -> bytes:
     return _key(batch.merchant, batch.batch_id) + sequence.to_bytes(8, "big")
 
 
+_BATCH = Remembered(BatchRecord)
+
+
 def find(transaction: Transaction, merchant: PartyID, batch_id: int) -> BatchRecord | None:
     """The batch, if there is one."""
     stored = transaction.get(BATCHES, _key(merchant, batch_id))
-    return None if stored is None else decode(BatchRecord, stored)
+    return None if stored is None else _BATCH.decode(stored)
 
 
 def item(transaction: Transaction, batch: BatchRecord, sequence: int) -> TransactionDetail | None:
@@ -222,4 +226,4 @@ def item(transaction: Transaction, batch: BatchRecord, sequence: int) -> Transac
 
 def keep(transaction: Transaction, batch: BatchRecord) -> None:
     """Store the batch."""
-    transaction.put(BATCHES, _key(batch.merchant, batch.batch_id), encode(batch))
+    transaction.put(BATCHES, _key(batch.merchant, batch.batch_id), _BATCH.encode(batch))

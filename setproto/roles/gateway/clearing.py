@@ -7,10 +7,11 @@ takes from it or gives back to it under one rule: captured ≤ authorised, credi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pki.der import replace
 from setproto.amounts import CurrencyAmount
 from setproto.errors import ErrorCode, ProtocolError
 from setproto.messages.batch import TransactionDetail

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Annotated, Final
 
-from pki.der import MAX_SIZE, Implicit, decode, encode, sequence
+from pki.der import MAX_SIZE, Implicit, replace, sequence
 from setproto.amounts import CurrencyAmount
 from setproto.crypto.digests import digest
 from setproto.errors import ErrorCode, ProtocolError
@@ -14,6 +13,7 @@ from setproto.messages.common import Date, InstallRecurData, PartyID, TransIDs
 from setproto.roles.operations import OpState
 from setproto.roles.party import same_purchase
 from setproto.roles.ports import Transaction
+from setproto.roles.remembered import Remembered
 
 PURCHASES = "purchases"
 USED_PI = "used_pi"
@@ -98,9 +98,12 @@ class PurchaseRecord:
         return (a for a in self.authorizations if a.state is OpState.GRANTED)
 
 
+_PURCHASE = Remembered(PurchaseRecord)
+
+
 def purchase_key(merchant: PartyID, xid: bytes) -> bytes:
     """An XID is the merchant's choice, so it names a purchase only together with the merchant."""
-    return encode(merchant) + xid
+    return merchant.der + xid
 
 
 def find(transaction: Transaction, merchant: PartyID, xid: bytes) -> PurchaseRecord | None:
@@ -108,20 +111,20 @@ def find(transaction: Transaction, merchant: PartyID, xid: bytes) -> PurchaseRec
     stored = transaction.get(PURCHASES, purchase_key(merchant, xid))
     if stored is not None and len(stored) > MAX_RECORD:
         raise ProtocolError("too many operations on one purchase", code=ErrorCode.unspecifiedFailure)
-    return None if stored is None else decode(PurchaseRecord, stored)
+    return None if stored is None else _PURCHASE.decode(stored)
 
 
 def keep(transaction: Transaction, record: PurchaseRecord) -> None:
     """Store the purchase, and that its PI was used for it."""
     key = purchase_key(record.merchant, record.trans_ids.xid)
-    transaction.put(PURCHASES, key, encode(record))
+    transaction.put(PURCHASES, key, _PURCHASE.encode(record))
     transaction.put(USED_PI, record.hpi_data, key)
 
 
 def bank_reference(gateway: PartyID, merchant: PartyID, rrpid: bytes) -> bytes:
     """How the bank knows what a merchant asked for: RRPIDs are chosen by merchants and seen by everybody, so one
     merchant's must not stand for another's."""
-    return digest("BankReference", encode(gateway), encode(merchant), rrpid)
+    return digest("BankReference", gateway.der, merchant.der, rrpid)
 
 
 def is_same(record: PurchaseRecord, trans_ids: TransIDs) -> bool:

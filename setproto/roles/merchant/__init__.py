@@ -9,10 +9,9 @@ and what comes back is codes and tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from pki import CertificateKind, PathValidator, ValidatedCertificate
-from pki.der import encode, general_time
+from pki.der import encode, general_time, replace
 from setproto.amounts import CurrencyAmount, Ratio
 from setproto.errors import ErrorCode, ProtocolError, SignatureFailure, UsageError
 from setproto.messages.batch import BatchStatus, ReturnTransactionDetail

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated, Protocol, TypeVar
 
-from pki.der import Default, Implicit, decode, encode, sequence, value_set
+from pki.der import Default, Implicit, encode, replace, sequence, value_set
 from setproto.amounts import CurrencyAmount
 from setproto.errors import ErrorCode, ProtocolError, UsageError
 from setproto.messages.codes import AuthCode, CapCode, CapRevOrCredCode
@@ -15,6 +14,7 @@ from setproto.messages.common import Date, InstallRecurData, PartyID, TransIDs
 from setproto.messages.payment import AuthToken
 from setproto.roles.operations import LIVE, OpState
 from setproto.roles.ports import Transaction
+from setproto.roles.remembered import Remembered
 from setproto.roles.table import TransitionTable
 
 ORDERS = "orders"
@@ -241,13 +241,17 @@ def granted(operations: Sequence[N], number: int | None) -> N:
 
 # --- tables -------------------------------------------------------------------------------------
 
+_ORDER = Remembered(OrderRecord)
+_PURCHASE = Remembered(PurchaseRecord)
+_REQUEST = Remembered(RequestRecord)
+
 
 def order(transaction: Transaction, lid_m: bytes) -> OrderRecord:
     """The order.  ProtocolError (unknownLID) if there is none."""
     stored = transaction.get(ORDERS, lid_m)
     if stored is None:
         raise ProtocolError("no such order", code=ErrorCode.unknownLID)
-    return decode(OrderRecord, stored)
+    return _ORDER.decode(stored)
 
 
 def purchase(transaction: Transaction, xid: bytes) -> PurchaseRecord:
@@ -255,7 +259,7 @@ def purchase(transaction: Transaction, xid: bytes) -> PurchaseRecord:
     stored = transaction.get(PURCHASES, xid)
     if stored is None:
         raise UsageError("no such purchase")
-    return decode(PurchaseRecord, stored)
+    return _PURCHASE.decode(stored)
 
 
 def request(transaction: Transaction, rrpid: bytes) -> RequestRecord:
@@ -263,22 +267,22 @@ def request(transaction: Transaction, rrpid: bytes) -> RequestRecord:
     stored = transaction.get(REQUESTS, rrpid)
     if stored is None:
         raise ProtocolError("no such request is outstanding", code=ErrorCode.unknownRRPID)
-    return decode(RequestRecord, stored)
+    return _REQUEST.decode(stored)
 
 
 def keep(transaction: Transaction, record: PurchaseRecord) -> None:
     """Store the purchase."""
-    transaction.put(PURCHASES, record.trans_ids.xid, encode(record))
+    transaction.put(PURCHASES, record.trans_ids.xid, _PURCHASE.encode(record))
 
 
 def keep_order(transaction: Transaction, record: OrderRecord) -> None:
     """Store the order."""
-    transaction.put(ORDERS, record.lid_m, encode(record))
+    transaction.put(ORDERS, record.lid_m, _ORDER.encode(record))
 
 
 def keep_request(transaction: Transaction, record: RequestRecord) -> None:
     """Store the request."""
-    transaction.put(REQUESTS, record.rrpid, encode(record))
+    transaction.put(REQUESTS, record.rrpid, _REQUEST.encode(record))
 
 
 def member_key(batch_id: int, number: int) -> bytes:

@@ -6,10 +6,9 @@ the business of ``responses``.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pki.der import decode, encode, general_time
+from pki.der import decode, encode, general_time, replace
 from setproto.amounts import CurrencyAmount
 from setproto.messages.batch import (
     BatchStatus,
@@ -102,7 +101,7 @@ def ask(
             name=message_type.name,
             rrpid=tags.rrpid,
             content=sent.content,
-            body=encode(body),
+            body=sent.body,
             baggage=baggage,
             sent=over.date,
             request=sent.outgoing.data,
@@ -127,7 +126,7 @@ def ask_again(merchant: Merchant, transaction: Transaction, request: RequestReco
     body = replace(body, head=merchant.head(message_type.content_type, body.head.recipient, over))
     recipient = None if message_type.operator is Operator.S else gateway
     sent = merchant.protect(message_type, over, body, recipient=recipient, baggage=request.baggage)
-    changed = replace(request, body=encode(body), sent=over.date, request=sent.outgoing.data)
+    changed = replace(request, body=sent.body, sent=over.date, request=sent.outgoing.data)
     records.keep_request(transaction, changed)
     return sent.outgoing
 

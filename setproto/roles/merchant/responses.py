@@ -7,10 +7,9 @@ is applied once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from pki.der import decode, encode, general_time
+from pki.der import decode, encode, general_time, replace
 from setproto.errors import ErrorCode, ProtocolError, SignatureFailure
 from setproto.messages.batch import (
     BatchAdminResData,

@@ -1,0 +1,133 @@
+"""``python -m benchmarks.publish``: the drawings, the full table and the README's headline table, from the report.
+
+``make bench`` measures and then runs this.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import BenchmarkError, plots
+from benchmarks.report import by_id, read
+
+ROOT: Final = Path(__file__).parent.parent
+FOLDER: Final = ROOT / "benchmarks" / "report"
+MARKS: Final = ("<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->")
+Report = Mapping[str, Any]
+
+_COLUMNS: Final = (
+    ("CMS signature", "cms.sign"),
+    ("verification", "cms.verify"),
+    ("dual signature", "dual.make"),
+    ("verification", "dual.verify_order"),
+    ("purchase", "purchase"),
+)
+"""The ratios of the headline table."""
+
+
+def headline(report: Report) -> str:
+    """The table in the README, and the sentences under it: Markdown."""
+    results = by_id(report["results"])
+    rows = [
+        ("suite", "raw signatures per second", *(f"{title}, × raw" for title, _ in _COLUMNS), "purchases per second"),
+        ("---", *["---:"] * (len(_COLUMNS) + 2)),
+    ]
+    for suite in plots.SUITES:
+        if f"purchase.{suite}" in results and f"cms.sign.{suite}" in results:
+            rows.append(
+                (
+                    f"`{suite}`",
+                    f"{results[f'raw.sign.{suite}']['ops_per_second']:,.0f}",
+                    *(f"{results[f'{name}.{suite}']['ratio_to_floor']:.2f}" for _, name in _COLUMNS),
+                    f"{results[f'purchase.{suite}']['ops_per_second']:,.0f}",
+                )
+            )
+    return "\n".join([*map(_row, rows), "", *(f"* {said}" for said in (*_sentences(results), _where(report)))]) + "\n"
+
+
+def _sentences(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    found = []
+    peer = results.get("peer.joserfc.purchase")
+    if peer is not None:
+        found.append(f"The JOSE flow with joserfc takes {peer['ratio_to_rival']:.2f} times as long as a purchase.")
+    two = results.get("scale.processes.2.p256")
+    if two is not None:
+        found.append(f"Two processes do {2 * two['efficiency']:.2f} times what one does.")
+    imported = results.get("import.setproto")
+    if imported is not None:
+        found.append(f"`import setproto` takes {imported['ratio_to_floor']:.2f} times `import cryptography.x509`.")
+    return found
+
+
+def _where(report: Report) -> str:
+    around = report["environment"]
+    quick = " A quick run: not to be quoted." if around["quick"] else ""
+    return (
+        f"Measured on {around['cpu']}, {around['cores']} cores, Python {around['python']}, {around['openssl']}, "
+        f"{around['date']}.{quick}"
+    )
+
+
+def full(report: Report) -> str:
+    """Every result: Markdown."""
+    rows: list[Sequence[str]] = [
+        ("id", "per second", "median, µs", "p95, µs", "p99, µs", "× floor", "95 % interval", "octets", "samples"),
+        ("---", *["---:"] * 8),
+    ]
+    for result in report["results"]:
+        ratio, within = result["ratio_to_floor"], result.get("ratio_interval")
+        rows.append(
+            (
+                f"`{result['id']}`",
+                f"{result['ops_per_second']:,.0f}",
+                *(f"{result[name] * 1e6:,.1f}" for name in ("median_s", "p95_s", "p99_s")),
+                "" if ratio is None else f"{ratio:.3f}",
+                "" if within is None else f"{within[0]:.3f}–{within[1]:.3f}",
+                "" if result["bytes"] is None else f"{result['bytes']:,}",
+                str(result["samples"]),
+            )
+        )
+    pictures = [f"![{name}]({name}.svg)" for name in plots.DRAWINGS if plots.has(by_id(report["results"]), name)]
+    around = [f"* {name}: {value}" for name, value in report["environment"].items()]
+    return (
+        "\n\n".join(
+            ["# The report", "\n".join(map(_row, rows)), *pictures, "## On what it was measured", "\n".join(around)]
+        )
+        + "\n"
+    )
+
+
+def between(text: str) -> tuple[str, str, str]:
+    """What stands before the marks, between them, and after them.  BenchmarkError if they are not there once each."""
+    if any(text.count(mark) != 1 for mark in MARKS):
+        raise BenchmarkError("the marks for the table of the benchmarks are not there once each")
+    before, rest = text.split(MARKS[0] + "\n")
+    inside, after = rest.split(MARKS[1])
+    return before, inside, after
+
+
+def publish(root: Path = ROOT, folder: Path = FOLDER) -> None:
+    """Write everything that follows from ``report.json`` in the folder.  BenchmarkError, OSError."""
+    report = read(folder / "report.json")
+    results = by_id(report["results"])
+    for name, drawing in plots.DRAWINGS.items():
+        if plots.has(results, name):
+            plots.save(folder / f"{name}.svg", [drawing], results)
+    (folder / "README.md").write_text(full(report), encoding="utf-8")
+    readme = root / "README.md"
+    before, _, after = between(readme.read_text(encoding="utf-8"))
+    readme.write_text(f"{before}{MARKS[0]}\n{headline(report)}{MARKS[1]}{after}", encoding="utf-8")
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    try:
+        publish()
+    except (BenchmarkError, OSError) as failure:
+        sys.exit(f"benchmarks.publish: {failure}")

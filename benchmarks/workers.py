@@ -1,0 +1,116 @@
+"""Several processes, or threads, that make purchases at the same time; each has a market of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+import pyperf
+
+from benchmarks import BenchmarkError
+from benchmarks.measure import Case, Progress, Settings, result
+from benchmarks.purchase import Shop
+
+KINDS: Final = ("processes", "threads")
+_ROUND: Final = 25
+"""Values' worth of time that one round takes: workers have to be told, and that must not count."""
+
+
+def run(suite: str, counts: Sequence[int], settings: Settings, progress: Progress) -> list[dict[str, Any]]:
+    """The results for so many workers, of both kinds: ``scale.processes.2.p256``.  ``counts`` begins with 1.
+
+    ``ops_per_second`` is what all do together.  ``ratio_to_floor`` says how much longer a purchase takes a worker than
+    it takes one who works alone; ``efficiency`` is its inverse.
+    """
+    found = []
+    for kind in KINDS:
+        with _workers(kind, suite, max(counts)) as crew:
+            each = max(1, round(_ROUND * settings.value_s / _together(crew[:1], 4)))
+            values: dict[int, list[float]] = {count: [] for count in counts}
+            for round_ in range(settings.samples):
+                for count in counts:
+                    values[count].append(_together(crew[:count], each))
+                progress(f"scale.{kind}", round_ + 1, settings.samples)
+        found += [_result(kind, suite, count, values, each) for count in counts]
+    return found
+
+
+def _result(kind: str, suite: str, count: int, values: dict[int, list[float]], each: int) -> dict[str, Any]:
+    name, floor = f"scale.{kind}.{count}.{suite}", f"scale.{kind}.1.{suite}"
+    case = Case(name, _together, floor=floor)
+    compared = result(case, {name: values[count], floor: values[1]}, loops=each)
+    together = result(Case(name, _together), {name: [value / count for value in values[count]]}, loops=each * count)
+    ratios = {key: compared[key] for key in ("ratio_to_floor", "ratio_interval", "floor")}
+    return together | ratios | {"efficiency": 1 / compared["ratio_to_floor"]}
+
+
+def _together(crew: Sequence[Connection], each: int) -> float:
+    """Seconds per purchase of a worker, from the word go until the last has made so many."""
+    for worker in crew:
+        worker.send(each)
+    for worker in crew:
+        _hear(worker, "ready")
+    start = pyperf.perf_counter()
+    for worker in crew:
+        worker.send("go")
+    for worker in crew:
+        _hear(worker, "done")
+    return float(pyperf.perf_counter() - start) / each
+
+
+def _hear(worker: Connection, expected: str) -> None:
+    try:
+        heard = worker.recv()
+    except EOFError:
+        heard = "nothing more"
+    if heard != expected:
+        raise BenchmarkError(f"a worker said {heard!r} where {expected!r} was expected")
+
+
+def _work(suite: str, orders: Connection) -> None:
+    """Make as many purchases as one is told to, until told 0."""
+    shop = Shop(suite)
+    for _ in range(3):
+        shop.check()
+    while each := orders.recv():
+        agreed = [shop.order() for _ in range(each)]
+        orders.send("ready")
+        orders.recv()
+        for order in agreed:
+            shop.buy(order)
+        orders.send("done")
+
+
+@contextmanager
+def _workers(kind: str, suite: str, count: int) -> Iterator[list[Connection]]:
+    """The wires to so many workers, who go home at the end."""
+    # Spawned and not forked: what a child inherits of this process's state would be part of the figure.
+    context = multiprocessing.get_context("spawn")
+    with ExitStack() as ending:
+        crew = []
+        for _ in range(count):
+            ours, theirs = context.Pipe()
+            worker: Any
+            if kind == "processes":
+                worker = context.Process(target=_work, args=(suite, theirs), daemon=True)
+            else:
+                worker = threading.Thread(target=_work, args=(suite, theirs), daemon=True)
+            worker.start()
+            if kind == "processes":
+                theirs.close()  # so that we hear it if the worker is no more
+                ending.callback(ours.close)
+            ending.callback(worker.join, 10)
+            ending.callback(_dismiss, ours)
+            crew.append(ours)
+        yield crew
+
+
+def _dismiss(worker: Connection) -> None:
+    try:
+        worker.send(0)
+    except OSError:
+        return  # gone already

@@ -1,0 +1,116 @@
+"""Transactions of several threads that become durable together.
+
+A commit waits for the disk, some milliseconds, and SQLite has one writer at a time.  So while others wait for their
+turn, a transaction that is done leaves the commit to the next one, and returns when that has happened: nobody learns
+of a success before it is durable, and nobody reads what is lost later, since what they read is committed with what they
+write.  Each runs under a savepoint of its own, so that one that fails takes nothing of the others with it.
+
+Source: "group commit", DeWitt et al., Implementation techniques for main memory database systems (1984), section 5.2.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+_AGE: Final = 0.01
+"""Seconds after which a group is committed whoever waits: about the time that one commit takes."""
+
+
+class _Group:
+    """Transactions that are committed by one of them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.began = time.monotonic()
+        self.over = threading.Event()
+        self.failure: BaseException | None = None
+
+    def end(self) -> None:
+        """Commit, or note why not, and let go of the connection."""
+        try:
+            self.connection.commit()
+        except BaseException as failure:
+            self.failure = failure
+            self.connection.invalidate()  # whatever state it is in, closing it undoes what was not committed
+            raise
+        finally:
+            self.connection.close()
+            self.over.set()
+
+    def abandon(self, failure: BaseException) -> None:
+        """Nobody's transaction has happened."""
+        self.failure = failure
+        self.connection.invalidate()
+        self.connection.close()
+        self.over.set()
+
+
+class Together:
+    """The transactions of one process on one SQLite database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._turn = threading.Lock()
+        self._counting = threading.Lock()
+        self._waiting = 0
+        self._group: _Group | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One at a time.  Durable when the block has been left without an exception; undone if it raises one."""
+        with self._counting:
+            self._waiting += 1
+        with self._turn:
+            with self._counting:
+                self._waiting -= 1
+            group = self._joined()
+            try:
+                with self._undone_if_it_fails(group):
+                    yield group.connection
+            finally:
+                self._leave(group)
+        group.over.wait()
+        if group.failure is not None:
+            raise group.failure
+
+    def _joined(self) -> _Group:
+        """The group that is open, or a new one."""
+        if self._group is None:
+            connection = self._engine.connect()
+            try:
+                connection.begin()
+            except SQLAlchemyError:
+                connection.close()
+                raise
+            self._group = _Group(connection)
+        return self._group
+
+    @contextmanager
+    def _undone_if_it_fails(self, group: _Group) -> Iterator[None]:
+        group.connection.exec_driver_sql("SAVEPOINT one")
+        try:
+            yield
+        except BaseException:
+            try:
+                group.connection.exec_driver_sql("ROLLBACK TO one")
+                group.connection.exec_driver_sql("RELEASE one")
+            except SQLAlchemyError as failure:
+                # SQLite itself undoes the whole transaction where the disk is full or fails: with it the others'.
+                self._group = None
+                group.abandon(failure)
+            raise
+        group.connection.exec_driver_sql("RELEASE one")
+
+    def _leave(self, group: _Group) -> None:
+        """Commit, unless the next one will."""
+        young = time.monotonic() - group.began < _AGE
+        if self._group is group and not (self._waiting and young):
+            self._group = None
+            group.end()

@@ -1,0 +1,53 @@
+"""The committed report, and what is written from it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks import BenchmarkError, plots
+from benchmarks.publish import FOLDER, MARKS, ROOT, between, full, headline, publish
+from benchmarks.report import by_id, read
+
+
+def test_the_readme_shows_the_report() -> None:
+    _, inside, _ = between((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert inside == headline(read(FOLDER / "report.json"))
+
+
+def test_the_full_table_is_that_of_the_report() -> None:
+    assert (FOLDER / "README.md").read_text(encoding="utf-8") == full(read(FOLDER / "report.json"))
+
+
+def test_the_report_has_every_suite_and_every_drawing() -> None:
+    results = by_id(read(FOLDER / "report.json")["results"])
+    for name in plots.DRAWINGS:
+        assert plots.has(results, name)
+        assert (FOLDER / f"{name}.svg").is_file()
+    assert {f"purchase.{suite}" for suite in plots.SUITES} <= set(results)
+    assert {"peer.joserfc.purchase", "scale.processes.2.p256", "import.setproto"} <= set(results)
+
+
+def test_publishing_writes_it_all_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    folder.mkdir()
+    shutil.copy(FOLDER / "report.json", folder)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    before, _, after = between(text)
+    (tmp_path / "README.md").write_text(f"{before}{MARKS[0]}\nold\n{MARKS[1]}{after}", encoding="utf-8")
+    publish(tmp_path, folder)
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == text
+    assert {file.name for file in folder.iterdir()} == {"report.json", "README.md"} | {
+        f"{name}.svg" for name in plots.DRAWINGS
+    }
+    first = {file.name: file.read_bytes() for file in folder.iterdir()}
+    publish(tmp_path, folder)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == first
+
+
+def test_marks_that_are_missing_or_doubled() -> None:
+    for text in ("", MARKS[0], f"{MARKS[0]}\n{MARKS[0]}\n{MARKS[1]}"):
+        with pytest.raises(BenchmarkError, match="marks"):
+            between(text)
