@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import threading
@@ -215,12 +216,12 @@ class Server:
             going = not self._stopping.wait(seconds)
 
     async def _health(self, request: Request) -> Response:
-        """200 if the database answers."""
+        """200 if the database answers, and which process this is: another one may have its address."""
         try:
             await self.work(self._look)
         except (Refusal, TimeoutError, SQLAlchemyError):
-            return reply({"role": self.role, "status": "failing"}, 503)
-        return reply({"role": self.role, "status": "ok"})
+            return reply({"role": self.role, "status": "failing", "process": os.getpid()}, 503)
+        return reply({"role": self.role, "status": "ok", "process": os.getpid()})
 
     async def _metrics(self, request: Request) -> Response:
         return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -27,7 +27,8 @@ def bought(buyer: Buyer) -> Bought:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_every_server_says_how_it_is(shop: Running, role: str) -> None:
-    assert shop.client(role).json("GET", "/health") == {"role": role, "status": "ok"}
+    expected = {"role": role, "status": "ok", "process": shop.pid(role)}
+    assert shop.client(role).json("GET", "/health") == expected
 
 
 def test_metrics_count_messages_and_purchases(shop: Running, bought: Bought) -> None:
