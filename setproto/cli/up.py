@@ -46,7 +46,12 @@ def up(
     data: Data = DATA,
     database: Annotated[
         str | None,
-        typer.Option("--database", metavar="URL", help="A PostgreSQL for all of it; else a file of SQLite for each."),
+        typer.Option(
+            "--database",
+            metavar="URL",
+            envvar="SETPROTO_DATABASE",
+            help="A PostgreSQL for all of it; else a file of SQLite for each.",
+        ),
     ] = None,
     suite: Annotated[Suite, typer.Option("--suite", help="Of a new shop.")] = Suite.P256,
     port: Annotated[int, typer.Option("--port", help="First of the six ports of a new shop; 0: any.")] = FIRST_PORT,

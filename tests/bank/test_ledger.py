@@ -112,7 +112,9 @@ def test_a_journal_that_does_not_balance_is_refused(till: Till, lines: list[Line
         till.bank.ledger.post(connection, "bad", "bad", 0, lines)
 
 
-@pytest.mark.parametrize("act", [update(POSTINGS).values(amount=1), delete(JOURNALS), update(JOURNALS).values(kind="x")])
+@pytest.mark.parametrize(
+    "act", [update(POSTINGS).values(amount=1), delete(JOURNALS), update(JOURNALS).values(kind="x")]
+)
 def test_the_database_refuses_to_change_a_journal(till: Till, act: object) -> None:
     with pytest.raises(DatabaseError, match="never changed"), till.bank.engine.begin() as connection:
         connection.execute(act)  # type: ignore[call-overload]
