@@ -46,7 +46,12 @@ def up(
     data: Data = DATA,
     database: Annotated[
         str | None,
-        typer.Option("--database", metavar="URL", help="A PostgreSQL for all of it; else a file of SQLite for each."),
+        typer.Option(
+            "--database",
+            metavar="URL",
+            envvar="SETPROTO_DATABASE",
+            help="A PostgreSQL for all of it; else a file of SQLite for each.",
+        ),
     ] = None,
     suite: Annotated[Suite, typer.Option("--suite", help="Of a new shop.")] = Suite.P256,
     port: Annotated[int, typer.Option("--port", help="First of the six ports of a new shop; 0: any.")] = FIRST_PORT,
@@ -62,7 +67,7 @@ def up(
         require_private(directory)
         configs = {role: load(_CONFIGS[role], directory / role / f"{role}.toml") for role in ROLES}
     with _stopped_by_signals() as stopping, _children(directory) as children:
-        _wait_until_healthy(configs, children, stopping)
+        _wait_until_healthy(directory, configs, children, stopping)
         if not stopping:
             _explain(directory, configs)
         while not stopping:
@@ -120,25 +125,27 @@ def _end(processes: list[subprocess.Popen[bytes]]) -> None:
 
 
 def _wait_until_healthy(
-    configs: dict[str, ServerConfig], children: dict[str, subprocess.Popen[bytes]], stopping: list[int]
+    directory: Path, configs: dict[str, ServerConfig], children: dict[str, subprocess.Popen[bytes]], stopping: list[int]
 ) -> None:
     deadline = time.monotonic() + _HEALTHY_SECONDS
     for role, config in configs.items():
         server = reach(config, config.listen, timeout=2)
-        while not stopping and not _healthy(server):
+        while not stopping and not _healthy(server, children[role].pid):
             if children[role].poll() is not None:
-                refuse(f"the {role} does not start: see its log", status=1)
+                refuse(f"the {role} does not start: see {_log(directory, role)}", status=1)
             if time.monotonic() > deadline:
                 refuse(f"the {role} is not healthy after {_HEALTHY_SECONDS} seconds", status=1)
             time.sleep(0.05)
         server.close()
 
 
-def _healthy(server: HTTPTransport) -> bool:
+def _healthy(server: HTTPTransport, process: int) -> bool:
+    """Whether it is this process that answers, and well."""
     try:
-        return server.request("GET", "/health")[0] == 200
-    except Unreachable:
+        found = server.json("GET", "/health")
+    except (Unreachable, UsageError):
         return False
+    return isinstance(found, dict) and found.get("process") == process
 
 
 def _explain(directory: Path, configs: dict[str, ServerConfig]) -> None:
@@ -153,10 +160,11 @@ def _explain(directory: Path, configs: dict[str, ServerConfig]) -> None:
     typer.echo("")
     typer.echo("to buy something, in another terminal:")
     option = "" if directory == DATA.expanduser() else f" --shop {directory / SHOP_FILE}"
-    for line in ("wallet create", f"wallet add-card main{option}", f"wallet register main{option}"):
-        typer.echo(f"  setproto {line}")
+    typer.echo("  setproto wallet create")
+    typer.echo("  setproto wallet add-card main")
+    typer.echo(f'  setproto wallet register main --person "Ada Lovelace"{option}')
     typer.echo(f"  setproto shop list{option}")
-    typer.echo(f"  setproto buy notebook{option}")
+    typer.echo(f'  setproto buy notebook=2 --recipient "Grace Hopper" --deliver-to "1 Main Street"{option}')
     typer.echo("")
     typer.echo("up; Ctrl-C ends it")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import threading
@@ -191,14 +192,18 @@ class Server:
                 thread.start()
             _LOG.info("started")
             yield
-            self._stopping.set()
+            self.close()
             for thread in beside:
                 thread.join(_STOPPING_SECONDS)
-            self._workers.shutdown(wait=True)
             _LOG.info("stopped")
 
         own = [Route("/health", self._health), Route("/metrics", self._metrics)]
         return Router([*routes, *own], redirect_slashes=False, lifespan=lifespan)
+
+    def close(self) -> None:
+        """Do what was taken, and nothing after that."""
+        self._stopping.set()
+        self._workers.shutdown(wait=True)
 
     def _again(self, seconds: float, act: Callable[[], None]) -> None:
         """Do it now and every so many seconds, until the server stops.  What goes wrong is logged and tried again."""
@@ -211,12 +216,12 @@ class Server:
             going = not self._stopping.wait(seconds)
 
     async def _health(self, request: Request) -> Response:
-        """200 if the database answers."""
+        """200 if the database answers, and which process this is: another one may have its address."""
         try:
             await self.work(self._look)
         except (Refusal, TimeoutError, SQLAlchemyError):
-            return reply({"role": self.role, "status": "failing"}, 503)
-        return reply({"role": self.role, "status": "ok"})
+            return reply({"role": self.role, "status": "failing", "process": os.getpid()}, 503)
+        return reply({"role": self.role, "status": "ok", "process": os.getpid()})
 
     async def _metrics(self, request: Request) -> Response:
         return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -28,7 +28,7 @@ from setproto.server.config import BankConfig, CAConfig, GatewayConfig, Merchant
 from setproto.server.http import Server, run
 from setproto.server.keys import load_credentials
 from setproto.server.metrics import Metrics
-from setproto.server.stores import open_store
+from setproto.server.stores import look, open_store
 from setproto.server.talk import Talk
 from setproto.settings import read_secret
 from setproto.shop import catalogue
@@ -67,7 +67,7 @@ def ca(file: Path) -> None:
     )
     role, _ = certificate_authority(store, vault, Role.cardholder, config.brand, desk, clock=now, random=os.urandom)
     publisher = ca_server.Publisher(store, vault, now, (role.validator,), config.public)
-    server = Server("ca", config.limits, Metrics(), store.look)
+    server = Server("ca", config.limits, Metrics(), lambda: look(store))
     run(ca_server.application(role, publisher, server), [config.listen], config.tls)
 
 
@@ -115,7 +115,7 @@ def gateway(file: Path) -> None:
         clock=now,
         random=os.urandom,
     )
-    server = Server("gateway", config.limits, Metrics(), store.look)
+    server = Server("gateway", config.limits, Metrics(), lambda: look(store))
     link.start()
     try:
         run(gateway_server.application(role, server, _learning(validator, config.trust)), [config.listen], config.tls)
@@ -149,7 +149,7 @@ def merchant(file: Path) -> None:
         Talk(role, metrics),
         capture_now=config.capture == "sale",
     )
-    server = Server("merchant", config.limits, metrics, store.look)
+    server = Server("merchant", config.limits, metrics, lambda: look(store))
     app = merchant_server.application(shop, server, config, _learning(validator, config.trust))
     run(app, [config.listen, config.operator.listen], config.tls)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from setproto.client import HTTPTransport
@@ -19,14 +17,12 @@ from tests.server.buyer import ADA, Buyer
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@dataclass
-class Running:
-    """A shop that is up."""
+class Place:
+    """A shop in a directory, and the clients that tests open to it."""
 
-    directory: Path
-    process: subprocess.Popen[str]
-    said: str
-    closing: ExitStack = field(default_factory=ExitStack)
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.closing = ExitStack()
 
     @property
     def servers(self) -> dict[str, str]:
@@ -34,7 +30,7 @@ class Running:
 
     def url(self, role: str) -> str:
         config = tomllib.loads((self.directory / role / f"{role}.toml").read_text())
-        return f"http://{config['listen']}"
+        return f"{'https' if 'tls' in config else 'http'}://{config['listen']}"
 
     def client(self, role: str) -> HTTPTransport:
         return self.closing.enter_context(HTTPTransport(self.url(role)))
@@ -47,6 +43,15 @@ class Running:
 
     def log(self, role: str) -> str:
         return (self.directory / role / f"{role}.log").read_text()
+
+
+class Running(Place):
+    """A shop that is up."""
+
+    def __init__(self, directory: Path, process: subprocess.Popen[str], said: str) -> None:
+        super().__init__(directory)
+        self.process = process
+        self.said = said
 
     def pid(self, role: str) -> int:
         """Of the process that serves: found by its command line, among the children of `up`."""
@@ -95,8 +100,3 @@ def up(directory: Path, *options: str) -> Iterator[Running]:
 def setproto(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """One command."""
     return subprocess.run(command(*arguments), capture_output=True, text=True, env=environment(), timeout=120)
-
-
-def numbers(text: str) -> set[str]:
-    """Everything in a text that could be a card number."""
-    return set(re.findall(r"[0-9]{12,19}", text))
