@@ -342,7 +342,7 @@ def history(
         rows = [[one.merchant, one.name, str(one.quantity), str(one.amount)] for one in recorder.bought(found)]
     else:
         columns = ["order", "ordered", "merchant", "items", "total", "card", "standing", "receipt"]
-        rows = [_row(entry) for entry in found]
+        rows = [[entry.number if as_json else entry.short, *_row(entry)] for entry in found]
     if as_json:
         typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2))
     else:
@@ -352,7 +352,6 @@ def history(
 def _row(entry: Entry) -> list[str]:
     items = ", ".join(f"{line.quantity} {line.name}" for line in entry.description.lines)
     return [
-        entry.number,
         f"{entry.at:%Y-%m-%d %H:%M}",
         entry.merchant,
         items,
@@ -409,7 +408,7 @@ def resume(shop: ShopFile = None, file: WalletFile = None, passphrase_file: Pass
                     _fetch(till, entry.order.lid_m)
                 if outcome.standing is not entry.standing or outcome.standing is Standing.PENDING:
                     said = f" ({outcome.said})" if outcome.said else ""
-                    typer.echo(f"{entry.number}: {outcome.standing.value}{said}")
+                    typer.echo(f"{entry.short}: {outcome.standing.value}{said}")
 
 
 def _fetch(till: Till, lid_m: bytes) -> None:

@@ -217,9 +217,9 @@ def test_a_form_is_filled_in_at_the_terminal(street: Street, place: Path, termin
 def test_passphrase_protection_backup_restore_lock(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("wallet", "backup", ready / "backup")
     assert "exists already" in run("wallet", "backup", ready / "backup", status=2).stderr
-    assert run("wallet", "protection").output == "aes-256-gcm; Argon2id, 19 MiB, 2 passes, 1 lanes\n"
+    assert run("wallet", "protection").output == "aes-256-gcm; Argon2id, memory 19 MiB, passes 2, lanes 1\n"
     changed = run("wallet", "protection", "--cipher", "chacha20-poly1305", "--memory", "20").output
-    assert changed == "chacha20-poly1305; Argon2id, 20 MiB, 2 passes, 1 lanes\n"
+    assert changed == "chacha20-poly1305; Argon2id, memory 20 MiB, passes 2, lanes 1\n"
     assert "too little" in run("wallet", "protection", "--passes", "1", status=2).stderr
 
     other = secret(ready / "other", "another passphrase, as long")
