@@ -8,15 +8,12 @@ from typing import Any
 
 from benchmarks import openssl
 from benchmarks.measure import Case, Progress, Settings, check, measure, refused
-from benchmarks.raw import Raw
+from benchmarks.raw import UNIT, Raw
 from pki import CertificateKind, PathValidator, ValidatedCertificate
 from setproto.crypto import cms, dual
 from setproto.errors import CertificateRefused, SignatureFailure
 from setproto.market import Market
 from setproto.messages.purchase import PURCHASE
-
-CONTENT_SIZE = 512
-"""Octets that are signed, and of each part under a dual signature: about an order."""
 
 
 def run(suites: Sequence[str], settings: Settings, progress: Progress) -> list[dict[str, Any]]:
@@ -34,12 +31,12 @@ def cases(suite: str) -> list[Case]:
     market = Market.open(suite)
     raw = Raw(suite)
     raw.check()
-    content = os.urandom(CONTENT_SIZE)
+    content = os.urandom(UNIT)
     sign, verify = f"raw.sign.{suite}", f"raw.verify.{suite}"
     signature_size = len(raw.signature(content))
     return [
-        Case(sign, raw.operation("sign", CONTENT_SIZE), floor=sign, bytes=signature_size),
-        Case(verify, raw.operation("verify", CONTENT_SIZE), floor=verify, bytes=signature_size),
+        Case(sign, raw.operation("sign", UNIT), floor=sign, bytes=signature_size),
+        Case(verify, raw.operation("verify", UNIT), floor=verify, bytes=signature_size),
         *_cms(market, content, sign, verify),
         *_dual(market, sign, verify),
         *_chain(market, verify),
@@ -83,7 +80,7 @@ def _dual(market: Market, sign: str, verify: str) -> list[Case]:
     """The form of a purchase: the merchant sees the order, the gateway the two parts of the payment instruction."""
     signer, certify = _trusting(market)
     payment, order, seals = PURCHASE.part_types
-    parts = [dual.Part(oid, os.urandom(CONTENT_SIZE), os.urandom(32)) for oid in PURCHASE.part_types]
+    parts = [dual.Part(oid, os.urandom(UNIT), os.urandom(32)) for oid in PURCHASE.part_types]
 
     def make() -> dual.DualSignature:
         return PURCHASE.sign(signer, parts)

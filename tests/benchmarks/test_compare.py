@@ -83,6 +83,20 @@ def test_the_command_fails_only_when_told_to(tmp_path: Path) -> None:
     assert run(tmp_path, before, after, "--fail-above", "1.5")[0] == 0
 
 
+def test_times_fail_nothing(tmp_path: Path) -> None:
+    before, after = (report_of(result("raw.sign.p256", seconds)) for seconds in (1e-5, 9e-5))
+    status, said = run(tmp_path, before, after, "--fail-above", "1.3")
+    assert status == 0
+    assert "9.000  slower" in said
+
+
+def test_what_only_one_has_is_named_up_to_a_dozen(tmp_path: Path) -> None:
+    common = result("a.x", 1.0)
+    status, said = run(tmp_path, report_of(common, *(result(f"b.{n}", 1.0) for n in range(20))), report_of(common))
+    assert status == 0
+    assert "b.11 and 8 more" in said
+
+
 def test_noise_fails_nothing(tmp_path: Path) -> None:
     before, after = (report_of(result("purchase.p256", 0.002, ratio=ratio, spread=0.5)) for ratio in (1.0, 1.9))
     assert run(tmp_path, before, after, "--fail-above", "1.3")[0] == 0
