@@ -64,11 +64,11 @@ def run(
     for suite in suites:
         found += workers.run(suite, counts(os.cpu_count() or 1), few, progress)
         for subject in (_orders, _messages, _batches):
-            found += measure(subject(suite, chosen), few.patient(suite), progress)
+            found += measure(subject(suite, chosen), few, progress)
         validations, readings = _crls(suite, chosen.crl)
         found += measure(validations, few, progress)
         found += measure(readings, replace(few, samples=min(few.samples, _VERY_FEW)), progress)
-        found += _stores(suite, chosen.store, few.patient(suite), progress)
+        found += _stores(suite, chosen.store, few, progress)
     return found
 
 

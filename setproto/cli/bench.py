@@ -164,6 +164,7 @@ def _run(
     plot: Path | None,
 ) -> None:
     """Measure, show, write and draw."""
+    from benchmarks.environment import environment
     from benchmarks.measure import FULL, QUICK
     from benchmarks.plots import check_ending, draw
     from benchmarks.report import report, write
@@ -172,8 +173,9 @@ def _run(
     with _refusing():
         if plot is not None:
             check_ending(plot)  # now, and not when minutes have been spent
+        around = environment(settings)
         with _progress() as progress:
-            made = report(settings, [result for subject in subjects for result in subject(settings, progress)])
+            made = report(around, [result for subject in subjects for result in subject(settings, progress)])
         _show(made)
         if as_json is not None:
             write(made, as_json)
@@ -242,6 +244,7 @@ def _show(made: dict[str, Any]) -> None:
                 f"cryptography {around['cryptography']}, {around['openssl']}; "
                 f"setproto {around['setproto']} {(around['commit'] or '')[:12]}"
                 + ("; quick: not to be quoted" if around["quick"] else "")
+                + ("; a busy machine: not to be quoted" if (around["load"] or 0) > around["cores"] / 2 else "")
             )
         )
 
