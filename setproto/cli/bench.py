@@ -130,11 +130,12 @@ def compare(
     found = list(changes(old, new))
     with console() as out:
         table = Table("id", "by", box=None, header_style="bold", pad_edge=False)
-        for heading in ("before", "after", "factor", ""):
+        for heading in ("before", "after", "factor", "", "time"):
             table.add_column(heading, justify="right")
         for change in found:
             shown = [_seconds(v) if change.by == "time" else f"{v:.3f}" for v in (change.before, change.after)]
-            table.add_row(change.id, change.by, *shown, f"{change.factor:.3f}", change.verdict)
+            time = "" if change.time is None else f"× {change.time:.2f}"
+            table.add_row(change.id, change.by, *shown, f"{change.factor:.3f}", change.verdict, time)
         out.print(table)
         if not same_machine(old, new):
             out.print(Text("another machine or other software: only ratios are compared"))
