@@ -43,7 +43,7 @@ class Sizes:
     order: tuple[int, ...] = (16, 1_024, 65_536)
     batch: tuple[int, ...] = (1, 10, 100)
     crl: tuple[int, ...] = (10, 1_000, 100_000)
-    store: tuple[int, ...] = (0, 1_000, 10_000)
+    store: tuple[int, ...] = (0, 1_000, 5_000)
 
 
 QUICK_SIZES: Final = Sizes(captures=(1, 4), batch=(1, 10), store=(0, 1_000))
@@ -185,12 +185,14 @@ def _stores(suite: str, sizes: Sequence[int], settings: Settings, progress: Prog
 
         kinds: dict[str, Callable[[str], Store]] = {"memory": lambda name: MemoryStore(), "sqlite": on_disk}
         for kind, make in kinds.items():
-            cases = {}
+            cases, filled = {}, 0
             for size in sizes:
                 shop = Shop(suite)
                 for party in shop.market.parties.values():
                     role = party.credentials.party.role
                     party.store = _filled(make(f"{role.name}-{size}"), shop, role, size)
+                    filled += 1
+                    progress(f"scale.store_{kind}, filling", filled, len(sizes) * len(shop.market.parties))
                 shop.check()
                 cases[size] = Case("", shop.buy, prepare=shop.order)
             found += measure(_growing(f"store_{kind}", suite, cases), settings, progress)

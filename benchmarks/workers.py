@@ -16,8 +16,8 @@ from benchmarks.measure import Case, Progress, Settings, result
 from benchmarks.purchase import Shop
 
 KINDS: Final = ("processes", "threads")
-_ROUND: Final = 25
-"""Values' worth of time that one round takes: workers have to be told, and that must not count."""
+_ROUND: Final = 100
+"""Values' worth of time that one round takes: telling the workers, and waiting for the last, must not count."""
 
 
 def run(suite: str, counts: Sequence[int], settings: Settings, progress: Progress) -> list[dict[str, Any]]:
