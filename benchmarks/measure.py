@@ -32,7 +32,9 @@ class Settings:
 
 
 FULL: Final = Settings(samples=100, value_s=0.004, warm_up_s=0.25)
-QUICK: Final = Settings(samples=21, value_s=0.001, warm_up_s=0.02, quick=True)
+QUICK: Final = Settings(samples=21, value_s=0.002, warm_up_s=0.02, quick=True)
+_LONGEST: Final = 10
+"""How many times as long as wanted a value becomes, to be as long as that of something slow it is compared with."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def measure(cases: Sequence[Case], settings: Settings, progress: Progress) -> li
     strangers = sorted({name for case in cases for name in (case.floor, case.rival) if name} - set(ids))
     if strangers or len(set(ids)) != len(ids):
         raise BenchmarkError(f"cases not named once, or compared with what is not measured: {strangers or ids}")
-    loops = [_calibrate(case, settings) for case in cases]
+    loops = _as_long(cases, [_calibrate(case, settings) for case in cases], _LONGEST * settings.value_s)
     values: list[list[float]] = [[] for _ in cases]
     for round_ in range(settings.samples):
         # Another one begins each time, so that none always runs in the wake of the same other.
@@ -142,8 +144,8 @@ def _value(case: Case, loops: int) -> float:
     return float(pyperf.perf_counter() - start) / calls
 
 
-def _calibrate(case: Case, settings: Settings) -> int:
-    """How many calls make one value, found by doubling; and a warm-up, for caches and the processor's clock."""
+def _calibrate(case: Case, settings: Settings) -> tuple[int, float]:
+    """How many calls make one value, found by doubling, and how long it takes; a warm-up too, for caches and clocks."""
     loops, spent = 1, 0.0
     while True:
         per_call = _value(case, loops)
@@ -152,7 +154,24 @@ def _calibrate(case: Case, settings: Settings) -> int:
         if taken < settings.value_s * case.patience:
             loops *= 2
         elif spent >= settings.warm_up_s:
-            return loops
+            return loops, taken
+
+
+def _as_long(cases: Sequence[Case], calibrated: Sequence[tuple[int, float]], longest: float) -> list[int]:
+    """How many calls make a value, so that what is compared takes equally long, up to so many seconds.
+
+    On a busy machine a long value is interrupted and a short one is not, which would be seen in their ratio.
+    """
+    places = {case.id: index for index, case in enumerate(cases)}
+    loops, taken = map(list, zip(*calibrated, strict=True))
+    for index, case in enumerate(cases):
+        for other in [places[name] for name in (case.floor, case.rival) if name]:
+            wanted = min(longest, max(taken[index], taken[other]))
+            for place in (index, other):
+                if taken[place] < wanted:
+                    loops[place] = round(loops[place] * wanted / taken[place])
+                    taken[place] = wanted
+    return loops
 
 
 def _rotated(count: int, by: int) -> Iterator[int]:

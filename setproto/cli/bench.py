@@ -177,11 +177,11 @@ def _run(
         around = environment(settings)
         with _progress() as progress:
             made = report(around, [result for subject in subjects for result in subject(settings, progress)])
-        _show(made)
         if as_json is not None:
             write(made, as_json)
         if plot is not None:
             draw(made, plot)
+    _show(made)
 
 
 @contextmanager
@@ -214,22 +214,23 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 def _show(made: dict[str, Any]) -> None:
     around = made["environment"]
     with console() as out:
-        table = Table(box=None, header_style="bold", pad_edge=False)
+        table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))  # to fit into 80 columns
         table.add_column("id", no_wrap=True)
-        for heading in ("per second", "median", "p95", "p99", "× floor", "octets"):
-            table.add_column(heading, justify="right")
-        table.add_column("", no_wrap=True)
+        for heading in ("per s", "median", "p95", "p99", "× floor", "octets"):
+            table.add_column(heading, justify="right", no_wrap=True)
         for result in made["results"]:
             ratio = result["ratio_to_floor"]
             table.add_row(
                 result["id"],
                 f"{result['ops_per_second']:,.0f}",
                 *(_seconds(result[name]) for name in ("median_s", "p95_s", "p99_s")),
-                "" if ratio is None else f"{ratio:.3f}",
+                "" if ratio is None else _short(ratio, 3),
                 "" if result["bytes"] is None else f"{result['bytes']:,}",
-                _remark(result),
             )
         out.print(table)
+        remarks = [Text(f"{result['id']}: {_remark(result)}") for result in made["results"] if _remark(result)]
+        for line in [Text(), *remarks] if remarks else []:
+            out.print(line)
         for result in made["results"]:
             if "breakdown_s" in result:
                 out.print()
@@ -252,9 +253,9 @@ def _show(made: dict[str, Any]) -> None:
 
 def _remark(result: dict[str, Any]) -> str:
     if "openssl_ops_per_second" in result:
-        return f"openssl: {result['openssl_ops_per_second']:,.0f}"
+        return f"{result['openssl_ops_per_second']:,.0f} per second by openssl speed"
     if "rival" in result:
-        return f"{result['ratio_to_rival']:.2f} × {result['rival']}"
+        return f"takes {result['ratio_to_rival']:.2f} times as long as {result['rival']}"
     if "efficiency" in result:
         return f"efficiency {result['efficiency']:.2f}"
     return ""
@@ -263,8 +264,13 @@ def _remark(result: dict[str, Any]) -> str:
 def _seconds(value: float) -> str:
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if value >= size:
-            return f"{value / size:.2f} {unit}"
+            return f"{_short(value / size)} {unit}"
     return f"{value / 1e-9:.0f} ns"
+
+
+def _short(value: float, decimals: int = 2) -> str:
+    """With as many decimals, and fewer where there are more digits in front."""
+    return f"{value:.{max(0, decimals - (value >= 10) - (value >= 100))}f}"
 
 
 def _breakdown(by_party: dict[str, dict[str, float]]) -> Table:

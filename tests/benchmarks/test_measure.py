@@ -83,6 +83,20 @@ def test_warm_up_lasts_as_long_as_asked(clock: Clock) -> None:
     assert len(clock.done) == 4 + 1
 
 
+def test_what_is_compared_is_timed_for_equally_long(clock: Clock) -> None:
+    cases = [
+        Case("raw.x", clock.takes("raw", 0.0001), floor="raw.x"),
+        Case("purchase.x", clock.takes("purchase", 0.01), floor="raw.x"),
+        Case("age.x", clock.takes("age", 100.0), floor="raw.x"),
+        Case("other.x", clock.takes("other", 0.0001)),
+    ]
+    raw, purchase, age, other = measure(cases, QUICK, quiet)
+    longest = 10 * QUICK.value_s
+    assert raw["loops"] * 0.0001 == pytest.approx(longest)  # of an age, no more than this
+    assert (purchase["loops"], age["loops"]) == (1, 1)
+    assert other["loops"] * 0.0001 < 2 * QUICK.value_s
+
+
 def test_preparing_is_not_timed(clock: Clock) -> None:
     case = Case("a.x", clock.takes("a", 0.001), prepare=clock.takes("preparing", 5.0))
     (found,) = measure([case], MINIMAL, quiet)
