@@ -3,7 +3,9 @@
 The content is ours: the octets that a purchase of this library signs (five times), and the three largest of those
 that it seals, taken from a real one.  The JOSE flow signs them with ES256 and seals them with ECDH-ES and A256GCM, in
 compact form, with keys that are loaded already.  It does nothing else: no certificates, no chain, no dual signature,
-no state, no check for replays, and it parses no message.  Our purchase does all of that, and seals more.
+no state, no check for replays, and it parses no message.  Our purchase does all of that, and seals more; so beside it
+stands the same flow with our CMS objects alone (``peer.cms.purchase``): like for like, but that each signature encloses
+its certificate, whose chain is looked up in the cache.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ from benchmarks.floor import record, replay
 from benchmarks.measure import Case, Progress, Settings, check, measure
 from benchmarks.purchase import Shop
 from benchmarks.raw import UNIT, Raw, Run
+from pki import CertificateKind
 from setproto.crypto import sealed, signed
+from setproto.market import Market
+from setproto.messages.common import Role
 
 VERIFICATIONS: Final = (0, 1, 1, 2, 3, 4)
 """Which signatures are verified: PInitRes, the dual signature by merchant and gateway, AuthReq, AuthRes, PRes."""
@@ -49,12 +54,12 @@ class Contents:
 
 @dataclass(frozen=True)
 class Library:
-    """A JOSE library with one key for signatures and one for seals."""
+    """A library with one key for signatures and one for seals; what it makes are strings or octets."""
 
-    sign: Callable[[bytes], str]
-    verify: Callable[[str], bytes]
-    seal: Callable[[bytes], str]
-    open: Callable[[str], bytes]
+    sign: Callable[[bytes], Any]
+    verify: Callable[[Any], bytes]
+    seal: Callable[[bytes], Any]
+    open: Callable[[Any], bytes]
 
     def flow(self, contents: Contents) -> tuple[list[bytes], list[bytes]]:
         """All that a purchase does; what was verified and what was opened."""
@@ -91,7 +96,7 @@ def _cases() -> list[Case]:
         Case(floor, replay(raw, recorder), floor=floor),
         Case(flow_floor, _flow_floor(raw, contents), floor=flow_floor),
     ]
-    for name, library in (("joserfc", _joserfc()), ("jwcrypto", _jwcrypto())):
+    for name, library in (("joserfc", _joserfc()), ("jwcrypto", _jwcrypto()), ("cms", _cms(shop.market))):
         _check(library, contents, name)
         run_it = partial(library.flow, contents)
         size = library.octets(contents)
@@ -137,6 +142,20 @@ def _check(library: Library, contents: Contents, name: str) -> None:
     check(
         verified == [contents.signed[index] for index in VERIFICATIONS] and opened == list(contents.sealed),
         f"what {name} signs and seals comes back",
+    )
+
+
+def _cms(market: Market) -> Library:
+    signer, certify = market.cardholder.credentials.signer, market.merchant.certify(Role.cardholder)
+    key = market.gateway.exchange_key()
+    gateway = market.gateway.credentials
+    certificate = market.merchant.validated(key.certificate, CertificateKind.GATEWAY_EXCHANGE, gateway.chain)
+    certify(signer.certificate, market.cardholder.credentials.chain)
+    return Library(
+        sign=lambda content: signer.sign(content, signed.ID_DATA),
+        verify=lambda made: signed.verify(made, content_type=signed.ID_DATA, certify=certify).content,
+        seal=lambda content: sealed.seal(content, sealed.Recipient(certificate), context=b""),
+        open=lambda made: sealed.unseal(made, key, context=b"").content,
     )
 
 

@@ -27,7 +27,7 @@ def test_the_report_has_every_suite_and_every_drawing() -> None:
         assert plots.has(results, name)
         assert (FOLDER / f"{name}.svg").is_file()
     assert {f"purchase.{suite}" for suite in plots.SUITES} <= set(results)
-    assert {"peer.joserfc.purchase", "scale.processes.2.p256", "import.setproto"} <= set(results)
+    assert {"peer.joserfc.purchase", "peer.cms.purchase", "scale.processes.2.p256", "import.setproto"} <= set(results)
 
 
 def test_publishing_writes_it_all_and_nothing_else(tmp_path: Path) -> None:
