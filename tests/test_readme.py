@@ -33,22 +33,38 @@ def sessions(text: str) -> list[tuple[str, list[str]]]:
     return found
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command")
-def test_the_certification_authority_does_what_is_shown(tmp_path: Path) -> None:
-    (section,) = re.findall(r"\n## A certification authority\n(.*?)\n## ", README.read_text("utf-8"), flags=re.DOTALL)
-    shown = sessions(section)
-    assert len(shown) > 12
+def section(title: str) -> list[tuple[str, list[str]]]:
+    """The commands of a section, each with what it prints."""
+    (text,) = re.findall(rf"\n## {title}\n(.*?)\n## ", README.read_text("utf-8"), flags=re.DOTALL)
+    return sessions(text)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Of somebody new here, who has ``setproto`` on his path."""
     command = tmp_path / "bin/setproto"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -W error -m setproto "$@"\n')
     command.chmod(0o755)
+    path = f"{command.parent}:{os.environ['PATH']}"
+    return {"PATH": path, "PYTHONPATH": str(README.parent), "HOME": str(tmp_path), "TERM": "dumb"}
+
+
+def as_shown(expected: list[str], said: str) -> bool:
+    """Whether this was printed, ``…`` standing for anything."""
+    lines = said.splitlines()
+    return len(lines) == len(expected) and all(
+        re.fullmatch(re.escape(want).replace("…", ".+"), have) for have, want in zip(lines, expected, strict=True)
+    )
+
+
+def run(shown: list[tuple[str, list[str]]], folder: Path, environment: dict[str, str]) -> None:
+    """One after the other, in one shell."""
     mark = "--- status"
     script = "".join(f'{line}\necho "{mark} $?"\n' for line, _ in shown)
-    environment = {"PATH": f"{command.parent}:{os.environ['PATH']}", "PYTHONPATH": str(README.parent)}
     done = subprocess.run(
         ["bash", "-c", script],
-        cwd=tmp_path,
+        cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -60,9 +76,37 @@ def test_the_certification_authority_does_what_is_shown(tmp_path: Path) -> None:
     assert len(printed) == 2 * len(shown) + 1
     for (line, expected), said, status in zip(shown, printed[::2], printed[1::2], strict=False):
         assert status == ("1" if "REFUSED" in said else "0"), (line, said)
-        assert len(said.splitlines()) == len(expected), (line, said)
-        for have, want in zip(said.splitlines(), expected, strict=True):
-            assert re.fullmatch(re.escape(want).replace("…", ".+"), have), (line, have)
+        assert as_shown(expected, said), (line, said)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command")
+def test_the_certification_authority_does_what_is_shown(tmp_path: Path, environment: dict[str, str]) -> None:
+    shown = section("A certification authority")
+    assert len(shown) > 12
+    run(shown, tmp_path, environment)
+
+
+@pytest.mark.slow
+def test_the_shop_does_what_is_shown(tmp_path: Path, environment: dict[str, str]) -> None:
+    (up, where), *shown = section("A shop")
+    assert len(shown) > 12
+    # Any free ports, since the usual ones may be taken; then what is printed differs from the README there alone.
+    server = subprocess.Popen(
+        [*up.split(), "--port", "0"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        said = list(iter(server.stdout.readline, "up; Ctrl-C ends it\n"))
+        first = "".join(said[: len(where)])
+        assert as_shown([re.sub(r":847\d", ":…", line) for line in where], first), first
+        run(shown, tmp_path, environment)
+        assert (tmp_path / "receipt.pdf").read_bytes().startswith(b"%PDF-")
+    finally:
+        server.terminate()
+        rest, _ = server.communicate(timeout=60)
+    assert rest == "stopped\n"
+    assert server.returncode == 0
 
 
 def test_the_links_lead_somewhere() -> None:

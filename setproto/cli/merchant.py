@@ -14,7 +14,7 @@ import typer
 from setproto.cli.ca.desk import AsJson, answering
 from setproto.cli.console import refuse
 from setproto.cli.up import DATA, Data, reach
-from setproto.errors import Unreachable
+from setproto.errors import Unreachable, UsageError
 from setproto.server.config import MerchantConfig, load
 
 __all__ = ["merchant"]
@@ -30,7 +30,9 @@ Config = Annotated[
         "--config", metavar="FILE", help="Of the merchant's server.", show_default="DIR/merchant/merchant.toml"
     ),
 ]
-Order = Annotated[str, typer.Argument(metavar="ORDER", help="As setproto merchant orders lists it.")]
+Order = Annotated[
+    str, typer.Argument(metavar="ORDER", help="As setproto merchant orders lists it, its first digits, or last.")
+]
 
 
 class Operation(enum.StrEnum):
@@ -67,7 +69,7 @@ def orders(
 def ship(order: Order, data: Data = DATA, config: Config = None) -> None:
     """The goods go out: take the money that was authorised."""
     with _asking(data, config) as ask:
-        done = ask("POST", f"/operator/orders/{order}/ship", {})
+        done = ask("POST", f"/operator/orders/{_meant(ask, order)}/ship", {})
     _report(done, _line(done))
 
 
@@ -80,7 +82,7 @@ def refund(
 ) -> None:
     """Goods come back: give the money back, or a part of it."""
     with _asking(data, config) as ask:
-        done = ask("POST", f"/operator/orders/{order}/refund", {"amount": amount})
+        done = ask("POST", f"/operator/orders/{_meant(ask, order)}/refund", {"amount": amount})
     _report(done, _line(done))
 
 
@@ -95,6 +97,15 @@ def batch(
     with _asking(data, config) as ask:
         done = ask("POST", "/operator/batch", {"batch": number, "operation": operation.value})
     _report(done, f"batch {number}")
+
+
+def _meant(ask: Any, order: str) -> str:
+    """The one order that begins like this; ``last``: the last that somebody paid.  UsageError if there is not one."""
+    paid = [one["order"] for one in ask("GET", "/operator/orders")["orders"] if one["xid"] is not None]
+    found = paid[-1:] if order == "last" else [one for one in paid if one.startswith(order.lower())]
+    if len(found) != 1:
+        raise UsageError(f"{'several orders begin' if found else 'no order that was paid begins'} with {order[:40]!r}")
+    return str(found[0])
 
 
 @contextmanager
