@@ -239,6 +239,9 @@ def test_records_of_another_time_do_not_fit(octets: bytes, tmp_path: Path) -> No
         records.append(octets[at:end])
         at = end
     first, second, third = records
+    whole = opened(tmp_path, octets)
+    for repeated in records:
+        assert opened(tmp_path, octets + repeated) == whole, "it was not written after these, so it is cut off"
     for wrong in ([second, first, third], [first, third], [first, first, second, third], [third]):
         assert opened(tmp_path, octets[:begin] + b"".join(wrong)) is Damaged
     (tmp_path / "wallet").write_bytes(octets)
@@ -335,6 +338,22 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         # A record that could not be cut off may be whole: then it counts after all, and nothing came after it.
         assert found - {("t", b"after")} == expected - {("t", b"after")}
     assert failures == 2, "the record is written, and brought to the disk: what comes later may fail"
+
+
+def test_what_is_said_to_have_failed_has_failed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record is written whole, but may not have reached the disk: so it is taken back."""
+    fsync, failures = os.fsync, [OSError(5, "Input/output error")]
+
+    def failing(file: int) -> None:
+        if failures:
+            raise failures.pop()
+        fsync(file)
+
+    with reopen(path) as vault:
+        monkeypatch.setattr(vaults.os, "fsync", failing)
+        with pytest.raises(OSError, match="Input/output"):
+            put(vault, b"later", b"value")
+    assert len(contents(path)) == 3
 
 
 def test_a_rewrite_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
