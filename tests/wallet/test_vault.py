@@ -249,6 +249,19 @@ def test_records_of_another_time_do_not_fit(octets: bytes, tmp_path: Path) -> No
     assert opened(tmp_path, octets[:begin] + anew[begin:]) is Damaged
 
 
+def test_a_record_is_not_written_again_by_somebody_else(tmp_path: Path) -> None:
+    """A copy of an earlier one behind the last would take its values back: it is cut off."""
+    path = tmp_path / "wallet"
+    with create(path) as vault:
+        put(vault, b"k", b"first")
+        size = path.stat().st_size
+        put(vault, b"k", b"second")
+    _, start = Header.read(path.read_bytes())
+    first = path.read_bytes()[start + 2 * vaults._HEAD_SIZE : size]
+    path.write_bytes(path.read_bytes() + first)
+    assert contents(path) == {("t", b"k"): b"second"}
+
+
 def test_going_back_is_noticed_unless_the_whole_file_does(path: Path) -> None:
     """What cannot be noticed is said in the description of the module; here it is seen."""
     older = path.read_bytes()
@@ -335,6 +348,22 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         # A record that could not be cut off may be whole: then it counts after all, and nothing came after it.
         assert found - {("t", b"after")} == expected - {("t", b"after")}
     assert failures == 2, "the record is written, and brought to the disk: what comes later may fail"
+
+
+def test_what_is_said_to_have_failed_has_failed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record is written whole, but may not have reached the disk: so it is taken back."""
+    fsync, failures = os.fsync, [OSError(5, "Input/output error")]
+
+    def failing(file: int) -> None:
+        if failures:
+            raise failures.pop()
+        fsync(file)
+
+    with reopen(path) as vault:
+        monkeypatch.setattr(vaults.os, "fsync", failing)
+        with pytest.raises(OSError, match="Input/output"):
+            put(vault, b"later", b"value")
+    assert len(contents(path)) == 3
 
 
 def test_a_rewrite_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
