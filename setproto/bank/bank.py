@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -50,6 +51,7 @@ _STORE: Final = insert(MESSAGES)
 _ENTRY: Final = (
     select(ENTRIES, PAYMENTS.c.origin.label("payment_origin")).join(PAYMENTS).where(ENTRIES.c.origin == bindparam("of"))
 )
+_ATTEMPTS: Final = 4
 _LOCK: Final = 0x62616E6B
 """Of the schema, on PostgreSQL."""
 
@@ -249,18 +251,13 @@ class Bank:
         if request.mti[1] == "8":
             return request.response(APPROVED)
         fingerprint = self._fingerprint(request)
-        while True:
-            try:
-                with self.engine.begin() as connection:
-                    return self._once(connection, request, fingerprint)
-            except IntegrityError:
-                # The same message, or its reversal, was handled at the same time: now its answer can be read.
-                with self.engine.begin() as connection:
-                    if self._stored(connection, request.key) is None and not self._reversed_now(connection, request):
-                        raise
-
-    def _reversed_now(self, connection: Connection, request: Message) -> bool:
-        return request.get(90) is not None and self._stored(connection, request.original) is not None
+        for _ in range(_ATTEMPTS - 1):
+            # An IntegrityError is the same message, or one about the same payment, that was handled at the same time:
+            # what it did can be read now.
+            with suppress(IntegrityError), self.engine.begin() as connection:
+                return self._once(connection, request, fingerprint)
+        with self.engine.begin() as connection:
+            return self._once(connection, request, fingerprint)
 
     def refuse(self, refused: FormatError) -> Message | None:
         """The answer to what is no proper message: 30, or 63 for its MAC, if enough of it could be read."""
@@ -410,6 +407,8 @@ class Bank:
         """Cut-over: release old holds, close every open batch, settle with the scheme, pay the merchants out."""
         with self.engine.begin() as connection:
             self._booking.expire(connection, self.now())
+        # Another transaction: accounts first and batches then is the other way round than captures lock them.
+        with self.engine.begin() as connection:
             return settlement.close_batches(connection, self.ledger, self.now())
 
     def chargeback(self, rrn: str, amount: int, reason: str) -> int:

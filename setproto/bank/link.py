@@ -21,6 +21,8 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from pki.der import decode, encode
 from setproto.amounts import CurrencyAmount
 from setproto.bank import records
@@ -41,7 +43,7 @@ from setproto.bank.settlement import totals_fields
 from setproto.bank.statements import minor_digits
 from setproto.bank.vault import CardVault
 from setproto.card import PAN, CardExpiry
-from setproto.errors import UsageError
+from setproto.errors import SetError, UsageError
 from setproto.messages.codes import AuthCode
 from setproto.roles.ports import (
     Advice,
@@ -472,7 +474,10 @@ class ISO8583Link:
     def _forward_for_ever(self) -> None:
         while not self._stopped.is_set():
             self._due.clear()
-            self._forward()
+            try:
+                self._forward()
+            except (SetError, SQLAlchemyError) as failure:
+                _LOG.error("what waits was not sent: %s", type(failure).__name__)
             self._due.wait(min(1.0, self._config.retries[0]))
 
     def _forward(self, *, everything: bool = False) -> None:
