@@ -423,10 +423,8 @@ class ISO8583Link:
         state = State.APPROVED if approves else State.DECLINED
         decided = replace(payment, state=state, code=code, approval=approval if approves else "")
         with self._store.transaction() as transaction:
-            if not _is_attempt(transaction, reference, payment, State.REQUESTED, State.REVERSING):
-                raise NoReply
-            standing = records.find_payment(transaction, reference)
-            if standing is not None and standing.state is State.REVERSING and code != _IN_PART:
+            expected = State.REVERSING if code == _IN_PART else State.REQUESTED
+            if not _is_attempt(transaction, reference, payment, expected):
                 raise NoReply  # given up by another process
             records.keep_payment(transaction, reference, decided)
         return _decision(decided)

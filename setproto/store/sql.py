@@ -34,6 +34,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from setproto.errors import UsageError
@@ -54,8 +55,10 @@ _HERE: Final = (
 )
 # Made once: making them again each time costs more than the database does.
 _GET: Final = select(_ENTRIES.c.value).where(*_HERE)
-_PUT: Final = update(_ENTRIES).where(*_HERE)
-_ADD: Final = insert(_ENTRIES)
+_PUT: Final = {
+    name: added.on_conflict_do_update(index_elements=_ENTRIES.primary_key, set_={"value": added.excluded.value})
+    for name, added in (("sqlite", sqlite.insert(_ENTRIES)), ("postgresql", postgresql.insert(_ENTRIES)))
+}
 _PATIENCE: Final = 30
 """Seconds to wait for a lock that others hold."""
 _PAGE: Final = 256
@@ -82,11 +85,8 @@ class _Transaction:
         return None if found is None else bytes(found)
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
-        place = {"at_space": self._space, "at_name": table, "at_key": key}
-        changed = self._connection.execute(_PUT, {**place, "value": value})
-        if changed.rowcount == 0:
-            row = {"space": self._space, "name": table, "key": key, "value": value}
-            self._connection.execute(_ADD, row)
+        row = {"space": self._space, "name": table, "key": key, "value": value}
+        self._connection.execute(_PUT[self._connection.dialect.name], row)
 
     def items(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         # By pages, so that a long table need not fit into memory, and no cursor stays open while others are written.
