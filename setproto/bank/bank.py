@@ -21,7 +21,7 @@ from setproto.bank import settlement, statements
 from setproto.bank.booking import AMOUNT_ERROR, Batch, Booking, Refused
 from setproto.bank.codes import APPROVED, DUPLICATE, FORMAT_ERROR, NOT_FOUND
 from setproto.bank.issuer import UNANSWERED, Issuer, Rules
-from setproto.bank.ledger import HOT, STANDARD, Kind, Ledger, Line, Tariff, add_unless_there, total
+from setproto.bank.ledger import HOT, STANDARD, Kind, Ledger, LedgerError, Line, Tariff, add_unless_there, total
 from setproto.bank.messages import PROCESSING, BadMAC, FormatError, Message, check
 from setproto.bank.tables import (
     ACCOUNTS,
@@ -42,6 +42,8 @@ from setproto.roles.ports import Clock
 from setproto.store.sql import StoreError, open_engine
 
 FUNCTION_NOT_SUPPORTED: Final = "40"
+INVALID_MERCHANT: Final = "03"
+"""Without an account in the currency of the payment: it could not be captured."""
 UNKNOWN_CARD: Final = "no such card at this bank"
 NO_PART: Final = "12"
 """A sale is reversed whole."""
@@ -316,7 +318,10 @@ class Bank:
             return self._balance(connection, request)
         if act != "purchase":
             raise Refused(FUNCTION_NOT_SUPPORTED)
-        self._issuer.check_merchant(connection, request[42].strip())
+        try:
+            self.ledger.account(connection, Kind.MERCHANT_PAYABLE, int(request[49]), request[42].strip())
+        except LedgerError:
+            raise Refused(INVALID_MERCHANT) from None
         decided = self._issuer.authorise(connection, request, self.now(), self.clock().strftime("%Y%m"))
         if decided.approval is None:
             return request.response(decided.code)

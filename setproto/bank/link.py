@@ -458,13 +458,14 @@ class ISO8583Link:
         if auth_code(answer[39]) is not AuthCode.approved or answer.mti[1] != "1":
             return
         with self._lock:
-            known = self._given_up.pop(answer.key, None)  # once, however often it comes
+            known = self._given_up.get(answer.key)
         if known is None:
             return
         reference, payment = known
         name = self._name(payment.name.terminal)
         with self._store.transaction() as transaction:
             self._queue(transaction, reference, payment, _TIMED_OUT, name)
+        self._given_up.pop(answer.key, None)  # once, however often it comes
         self._due.set()
 
     # --- store and forward ----------------------------------------------------------------------
