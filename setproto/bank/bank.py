@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -20,7 +21,7 @@ from setproto.bank import settlement, statements
 from setproto.bank.booking import AMOUNT_ERROR, Batch, Booking, Refused
 from setproto.bank.codes import APPROVED, DUPLICATE, FORMAT_ERROR, NOT_FOUND
 from setproto.bank.issuer import UNANSWERED, Issuer, Rules
-from setproto.bank.ledger import HOT, STANDARD, Kind, Ledger, Line, Tariff, add_unless_there, total
+from setproto.bank.ledger import HOT, STANDARD, Kind, Ledger, LedgerError, Line, Tariff, add_unless_there, total
 from setproto.bank.messages import PROCESSING, BadMAC, FormatError, Message, check
 from setproto.bank.tables import (
     ACCOUNTS,
@@ -41,6 +42,8 @@ from setproto.roles.ports import Clock
 from setproto.store.sql import StoreError, open_engine
 
 FUNCTION_NOT_SUPPORTED: Final = "40"
+INVALID_MERCHANT: Final = "03"
+"""Without an account in the currency of the payment: it could not be captured."""
 UNKNOWN_CARD: Final = "no such card at this bank"
 NO_PART: Final = "12"
 """A sale is reversed whole."""
@@ -50,6 +53,7 @@ _STORE: Final = insert(MESSAGES)
 _ENTRY: Final = (
     select(ENTRIES, PAYMENTS.c.origin.label("payment_origin")).join(PAYMENTS).where(ENTRIES.c.origin == bindparam("of"))
 )
+_ATTEMPTS: Final = 4
 _LOCK: Final = 0x62616E6B
 """Of the schema, on PostgreSQL."""
 
@@ -249,18 +253,13 @@ class Bank:
         if request.mti[1] == "8":
             return request.response(APPROVED)
         fingerprint = self._fingerprint(request)
-        while True:
-            try:
-                with self.engine.begin() as connection:
-                    return self._once(connection, request, fingerprint)
-            except IntegrityError:
-                # The same message, or its reversal, was handled at the same time: now its answer can be read.
-                with self.engine.begin() as connection:
-                    if self._stored(connection, request.key) is None and not self._reversed_now(connection, request):
-                        raise
-
-    def _reversed_now(self, connection: Connection, request: Message) -> bool:
-        return request.get(90) is not None and self._stored(connection, request.original) is not None
+        for _ in range(_ATTEMPTS - 1):
+            # An IntegrityError is the same message, or one about the same payment, that was handled at the same time:
+            # what it did can be read now.
+            with suppress(IntegrityError), self.engine.begin() as connection:
+                return self._once(connection, request, fingerprint)
+        with self.engine.begin() as connection:
+            return self._once(connection, request, fingerprint)
 
     def refuse(self, refused: FormatError) -> Message | None:
         """The answer to what is no proper message: 30, or 63 for its MAC, if enough of it could be read."""
@@ -319,7 +318,10 @@ class Bank:
             return self._balance(connection, request)
         if act != "purchase":
             raise Refused(FUNCTION_NOT_SUPPORTED)
-        self._issuer.check_merchant(connection, request[42].strip())
+        try:
+            self.ledger.account(connection, Kind.MERCHANT_PAYABLE, int(request[49]), request[42].strip())
+        except LedgerError:
+            raise Refused(INVALID_MERCHANT) from None
         decided = self._issuer.authorise(connection, request, self.now(), self.clock().strftime("%Y%m"))
         if decided.approval is None:
             return request.response(decided.code)
@@ -410,6 +412,8 @@ class Bank:
         """Cut-over: release old holds, close every open batch, settle with the scheme, pay the merchants out."""
         with self.engine.begin() as connection:
             self._booking.expire(connection, self.now())
+        # Another transaction: accounts first and batches then is the other way round than captures lock them.
+        with self.engine.begin() as connection:
             return settlement.close_batches(connection, self.ledger, self.now())
 
     def chargeback(self, rrn: str, amount: int, reason: str) -> int:

@@ -74,11 +74,12 @@ class Booking:
 
     def batch(self, connection: Connection, merchant: str, currency: int, at: int) -> Batch:
         """The merchant's open batch, kept open until the transaction ends; a new day's if the last was closed."""
-        columns = BATCHES.c
-        ours = (columns.merchant_id == merchant, columns.currency == currency)
         while (found := connection.execute(_OPEN_BATCH, {"of": merchant, "in": currency}).one_or_none()) is None:
             day = datetime.fromtimestamp(at, UTC).date()
-            last = connection.execute(select(func.max(columns.day)).where(*ours)).scalar()
+            columns = BATCHES.c
+            last = connection.execute(
+                select(func.max(columns.day)).where(columns.merchant_id == merchant, columns.currency == currency)
+            ).scalar()
             if last is not None:
                 day = max(day, date.fromisoformat(str(last)) + timedelta(days=1))
             row = {"merchant_id": merchant, "currency": currency, "day": int(f"{day:%Y%m%d}"), "state": "OPEN"}

@@ -12,7 +12,7 @@ from setproto.bank.booking import Refused
 from setproto.bank.codes import APPROVED, MEANINGS
 from setproto.bank.ledger import hold
 from setproto.bank.messages import FormatError, Message, read_set_data, valid_number
-from setproto.bank.tables import ACCOUNTS, CARDS, ENROLMENTS, MERCHANTS, PAYMENTS
+from setproto.bank.tables import ACCOUNTS, CARDS, ENROLMENTS, PAYMENTS
 from setproto.bank.vault import CardVault
 from setproto.card import TRANS_STAIN_SIZE, CardSecret, trans_stain
 from setproto.crypto.digests import equal
@@ -58,7 +58,6 @@ class Issuer:
     def __init__(self, vault: CardVault, rules: Rules) -> None:
         self._vault = vault
         self._rules = rules
-        self._merchants: set[str] = set()
 
     def card(self, connection: Connection, number: str) -> Any:
         """The card with its account.  Refused with 14 or 56 if there is none."""
@@ -146,14 +145,6 @@ class Issuer:
                 raise Refused("65")
         if self._rules.suspect_above is not None and amount > self._rules.suspect_above:
             raise Refused("59")
-
-    def check_merchant(self, connection: Connection, merchant: str) -> None:
-        """Refused with 03 if the acquirer has no contract with it."""
-        if merchant not in self._merchants:
-            found = connection.execute(select(MERCHANTS.c.id).where(MERCHANTS.c.id == merchant)).scalar()
-            if found is None:
-                raise Refused("03")
-            self._merchants.add(merchant)
 
     def _note(
         self,

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from pki.der import decode, encode
 from setproto.amounts import CurrencyAmount
 from setproto.bank import records
@@ -41,7 +43,7 @@ from setproto.bank.settlement import totals_fields
 from setproto.bank.statements import minor_digits
 from setproto.bank.vault import CardVault
 from setproto.card import PAN, CardExpiry
-from setproto.errors import UsageError
+from setproto.errors import SetError, UsageError
 from setproto.messages.codes import AuthCode
 from setproto.roles.ports import (
     Advice,
@@ -421,10 +423,8 @@ class ISO8583Link:
         state = State.APPROVED if approves else State.DECLINED
         decided = replace(payment, state=state, code=code, approval=approval if approves else "")
         with self._store.transaction() as transaction:
-            if not _is_attempt(transaction, reference, payment, State.REQUESTED, State.REVERSING):
-                raise NoReply
-            standing = records.find_payment(transaction, reference)
-            if standing is not None and standing.state is State.REVERSING and code != _IN_PART:
+            expected = State.REVERSING if code == _IN_PART else State.REQUESTED
+            if not _is_attempt(transaction, reference, payment, expected):
                 raise NoReply  # given up by another process
             records.keep_payment(transaction, reference, decided)
         return _decision(decided)
@@ -458,13 +458,14 @@ class ISO8583Link:
         if auth_code(answer[39]) is not AuthCode.approved or answer.mti[1] != "1":
             return
         with self._lock:
-            known = self._given_up.pop(answer.key, None)  # once, however often it comes
+            known = self._given_up.get(answer.key)
         if known is None:
             return
         reference, payment = known
         name = self._name(payment.name.terminal)
         with self._store.transaction() as transaction:
             self._queue(transaction, reference, payment, _TIMED_OUT, name)
+        self._given_up.pop(answer.key, None)  # once, however often it comes
         self._due.set()
 
     # --- store and forward ----------------------------------------------------------------------
@@ -472,7 +473,10 @@ class ISO8583Link:
     def _forward_for_ever(self) -> None:
         while not self._stopped.is_set():
             self._due.clear()
-            self._forward()
+            try:
+                self._forward()
+            except (SetError, SQLAlchemyError) as failure:
+                _LOG.error("what waits was not sent: %s", type(failure).__name__)
             self._due.wait(min(1.0, self._config.retries[0]))
 
     def _forward(self, *, everything: bool = False) -> None:

@@ -12,7 +12,7 @@ from setproto.bank.messages import FormatError, Message, set_data
 from setproto.card import PAN, Card, CardExpiry, CardSecret, trans_stain
 from setproto.errors import UsageError
 from tests.bank.conftest import Opener
-from tests.bank.people import EXPIRY, OPENING, PAN_DEBIT, PAN_POOR, PAN_SCRIPTED, SECRET, Till, with_changes
+from tests.bank.people import EXPIRY, OPENING, PAN_DEBIT, PAN_POOR, PAN_SCRIPTED, SECRET, SHOP, Till, with_changes
 
 UNKNOWN, NO_NUMBER = "6011111111111117", "4111111111111112"
 
@@ -51,7 +51,7 @@ DECLINES = [
     ("with an empty proof", PAN_DEBIT, {"de126": "00"}, "63"),
     ("with a proof of other size", PAN_DEBIT, {"de126": "C0AABB"}, "30"),
     ("with the secret of another", PAN_DEBIT, {"de126": set_data(b"x" * 20, b"s" * 20)}, "63"),
-    ("in another currency", PAN_DEBIT, {"de49": "840"}, "13"),
+    ("in a currency that the merchant has no account in", PAN_DEBIT, {"de49": "840"}, "03"),
     ("without money", PAN_POOR, {}, "51"),
     ("a transfer", PAN_DEBIT, {"de3": "400000"}, "40"),
     ("a refund as a request", PAN_DEBIT, {"de3": "200000"}, "40"),
@@ -120,6 +120,17 @@ def test_rules_of_the_bank(open_till: Opener) -> None:
     assert till.buy(100, de18="7995").code == "57"
     assert till.buy(50_001).code == "59"
     assert till.buy(50_000).code == "00"
+
+
+def test_a_merchant_is_paid_in_its_currencies(till: Till) -> None:
+    till.bank.open_card(PAN(UNKNOWN), CardExpiry(EXPIRY), OPENING, currency=840)
+    till.bank.enrol(PAN(UNKNOWN), SECRET, "another")
+    assert till.buy(100, UNKNOWN, de49="840").code == "03"
+    till.bank.open_merchant(SHOP, "Corner Bookshop", [840])
+    paid = till.buy(100, UNKNOWN, de49="840")
+    assert till.send(till.capture(paid, 100)) == "00"
+    assert till.buy(100, PAN_DEBIT, de49="840").code == "13"  # not the currency of the account
+    assert till.sound()
 
 
 def test_a_card_that_is_not_for_the_internet(till: Till) -> None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from setproto.amounts import CurrencyAmount
 from setproto.bank import records
 from setproto.bank.dialects import DIALECTS, Dialect
+from setproto.bank.host import serve
+from setproto.bank.link import ISO8583Link, LinkConfig
 from setproto.bank.messages import Codec
 from setproto.card import PAN
 from setproto.errors import UsageError
@@ -20,7 +28,7 @@ from setproto.messages.codes import AuthCode
 from setproto.roles.ports import Advice, AdviceKind, NoReply
 from setproto.store import MemoryStore
 from setproto.store.sql import SQLStore
-from tests.bank.people import NOW, OPENING, PAN_DEBIT, PAN_POOR, PAN_SCRIPTED, make_bank
+from tests.bank.people import NOW, OPENING, PAN_DEBIT, PAN_POOR, PAN_SCRIPTED, VAULT_KEY, make_bank
 from tests.bank.wire import Connected, advice, connected, euros, on_disk
 
 PATIENCE = 20.0
@@ -517,3 +525,63 @@ def test_no_card_number_in_clear_at_rest(tmp_path: Path) -> None:
     digits = PAN(PAN_DEBIT).reveal()
     for secret in (digits.encode(), bytes.fromhex(digits), digits.encode("utf-16-le"), b"s" * 32, b"203012"):
         assert secret not in data
+
+
+# --- TLS ----------------------------------------------------------------------------------------
+
+
+def test_mutual_tls(tmp_path: Path) -> None:
+    """bank.md §1: whoever has no certificate of the line's authority is not listened to."""
+    server, client = contexts(tmp_path)
+    till = make_bank(on_disk(tmp_path))
+    host = serve(till.bank, "127.0.0.1", 0, tls=server)
+    store = MemoryStore()
+    config = LinkConfig(VAULT_KEY, tls=client, server_name="bank.test", pause=0.0, timeout=10.0)
+    link = ISO8583Link(host.address, store, till.clock, config=config)
+    plain = ISO8583Link(host.address, store, till.clock, config=LinkConfig(VAULT_KEY, timeout=2.0))
+    unknown = ssl.create_default_context(cafile=tmp_path / "root.pem")
+    stranger = ISO8583Link(host.address, store, till.clock, config=replace(config, tls=unknown, timeout=2.0))
+    assert link.ready()
+    assert not plain.ready()
+    assert not stranger.ready()
+    for one in (link, plain, stranger):
+        one.close()
+    host.close()
+    till.bank.close()
+
+
+def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """What a server and a client need, of an authority made for this test."""
+    root_key = ec.generate_private_key(ec.SECP256R1())
+    root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "line authority")])
+
+    def certificate(name: x509.Name, key: ec.EllipticCurvePrivateKey, host: str | None) -> x509.Certificate:
+        now = datetime.now(UTC)
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(root_name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=host is None, path_length=None), critical=True)
+        )
+        if host is not None:
+            made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        return made.sign(root_key, hashes.SHA256())
+
+    pem = serialization.Encoding.PEM
+    (folder / "root.pem").write_bytes(certificate(root_name, root_key, None).public_bytes(pem))
+    made = []
+    for host, purpose in (("bank.test", ssl.Purpose.CLIENT_AUTH), ("gateway.test", ssl.Purpose.SERVER_AUTH)):
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+        private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        (folder / f"{host}.pem").write_bytes(private + certificate(name, key, host).public_bytes(pem))
+        context = ssl.create_default_context(purpose, cafile=folder / "root.pem")
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_cert_chain(folder / f"{host}.pem")
+        made.append(context)
+    return made[0], made[1]

@@ -276,10 +276,11 @@ def test_repr_masks_card_data() -> None:
         assert secret not in shown
 
 
-@pytest.mark.parametrize("length", [0, 65_536])
-def test_a_frame_has_a_length(length: int) -> None:
-    with pytest.raises(ValueError, match=r"length|too long"):
-        Framing().length(length.to_bytes(2, "big")) if not length else Framing().pack(b"x" * length)
+def test_a_frame_has_a_length_that_fits() -> None:
+    with pytest.raises(ValueError, match="no message"):
+        Framing().length(b"\x00\x00")
+    with pytest.raises(ValueError, match="too long"):
+        Framing().pack(b"x" * 65_536)
 
 
 def test_digits_as_length_are_digits() -> None:
