@@ -259,6 +259,7 @@ def run(app: Router, addresses: Sequence[tuple[str, int]], tls: TLS | None) -> N
         proxy_headers=False,
         ws="none",
         lifespan="on",
+        timeout_keep_alive=60,
         timeout_graceful_shutdown=_STOPPING_SECONDS,
         ssl_certfile=None if tls is None else tls.certificate,
         ssl_keyfile=None if tls is None else tls.key,
