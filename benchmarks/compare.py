@@ -28,10 +28,12 @@ class Change:
     before: float
     after: float
     significant: bool
+    time: float | None
+    """How many times as long it takes by the clock; None if that may not be compared."""
 
     @property
     def factor(self) -> float:
-        """How many times as long it takes now."""
+        """How many times as much it is now."""
         return self.after / self.before
 
     @property
@@ -56,9 +58,9 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Cha
         if then is None:
             continue
         if _has_floor(then) and _has_floor(now):
-            yield _change("ratio", then, now, "ratio_to_floor", "ratio_interval")
+            yield _change("ratio", then, now, ("ratio_to_floor", "ratio_interval"), times)
         elif times:
-            yield _change("time", then, now, "median_s", "median_interval_s")
+            yield _change("time", then, now, ("median_s", "median_interval_s"), times)
 
 
 def only_in(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -72,8 +74,10 @@ def _has_floor(result: Mapping[str, Any]) -> bool:
     return result["ratio_to_floor"] is not None and result.get("floor") != result["id"]
 
 
-def _change(by: str, then: Mapping[str, Any], now: Mapping[str, Any], value: str, within: str) -> Change:
+def _change(by: str, then: Mapping[str, Any], now: Mapping[str, Any], fields: tuple[str, str], times: bool) -> Change:
+    value, within = fields
     (low, high), (new_low, new_high) = then.get(within, [then[value]] * 2), now.get(within, [now[value]] * 2)
     apart = high < new_low or new_high < low
-    change = abs(now[value] / then[value] - 1)
-    return Change(now["id"], by, then[value], now[value], apart and change > NOISE)
+    significant = apart and abs(now[value] / then[value] - 1) > NOISE
+    time = now["median_s"] / then["median_s"] if times else None
+    return Change(now["id"], by, then[value], now[value], significant, time)

@@ -21,7 +21,10 @@ _ROOT: Final = Path(__file__).parent.parent
 
 
 def environment(settings: Settings) -> dict[str, Any]:
-    """The environment block of a report.  Machine facts are pyperf's; what it could not find out is null."""
+    """The environment block of a report, as it is before anything is measured.
+
+    Machine facts are pyperf's; what it could not find out is null.
+    """
     found = pyperf.Benchmark([pyperf.Run([1.0], metadata={"name": "environment"})]).get_metadata()
     return {
         "date": found.get("date", "")[:10],
@@ -45,6 +48,8 @@ def environment(settings: Settings) -> dict[str, Any]:
 
 def _commit() -> str | None:
     """The commit that is checked out here, with a ``+`` if files differ from it; None outside a repository."""
+    if not (_ROOT / ".git").exists():  # installed, perhaps inside of a repository of somebody else's
+        return None
     try:
         head, changed = (
             subprocess.run(["git", *command], cwd=_ROOT, capture_output=True, text=True, check=True).stdout.strip()

@@ -32,13 +32,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from benchmarks.floor import record, replay
 from benchmarks.measure import Case, Progress, Settings, check, measure
 from benchmarks.purchase import Shop
-from benchmarks.raw import Raw, Run
+from benchmarks.raw import UNIT, Raw, Run
 from setproto.crypto import sealed, signed
 
 VERIFICATIONS: Final = (0, 1, 1, 2, 3, 4)
 """Which signatures are verified: PInitRes, the dual signature by merchant and gateway, AuthReq, AuthRes, PRes."""
-_SIGNED: Final = 512
-"""Octets under a signature of 1997's."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +193,7 @@ def _cases_1997() -> list[Case]:
     """RSA-1024 with SHA-1, and 3DES, beside p256; what this build of cryptography refuses is left out."""
     raw = Raw("p256")
     operations: dict[str, Run] = {
-        f"raw.{kind}.p256": raw.operation(kind, _SIGNED) for kind in ("sign", "verify", "encrypt")
+        f"raw.{kind}.p256": raw.operation(kind, UNIT) for kind in ("sign", "verify", "encrypt")
     }
     for kind, make in _of_1997():
         try:
@@ -209,7 +207,7 @@ def _cases_1997() -> list[Case]:
 
 def _of_1997() -> Iterator[tuple[str, Callable[[], Run]]]:
     key = rsa.generate_private_key(65537, 1024)
-    public, data, v15, sha1 = key.public_key(), os.urandom(_SIGNED), padding.PKCS1v15(), hashes.SHA1()
+    public, data, v15, sha1 = key.public_key(), os.urandom(UNIT), padding.PKCS1v15(), hashes.SHA1()
     oaep = padding.OAEP(padding.MGF1(sha1), sha1, None)
 
     def digest() -> bytes:

@@ -32,6 +32,8 @@ _SIGNING: Final[dict[str, tuple[Any, ...]]] = {
 }
 _RAW = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 _POINT = (serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+UNIT: Final = 512
+"""Octets on which an operation is timed by itself: about an order."""
 _INFO: Final = bytes(48)
 """About as long as what goes into the key derivation beside the secret."""
 

@@ -11,8 +11,6 @@ from typing import Any, Final
 from jsonschema import Draft202012Validator
 
 from benchmarks import BenchmarkError
-from benchmarks.environment import environment
-from benchmarks.measure import Settings
 
 Result = dict[str, Any]
 """One entry of ``results``."""
@@ -21,15 +19,15 @@ SCHEMA: Final[dict[str, Any]] = json.loads(
 )
 
 
-def report(settings: Settings, results: Iterable[Result]) -> dict[str, Any]:
-    """A report of these results.  Of results with the same id the first is kept.
+def report(environment: dict[str, Any], results: Iterable[Result]) -> dict[str, Any]:
+    """A report of these results, taken in this environment.  Of results with the same id the first is kept.
 
     BenchmarkError if it is not of the schema.
     """
     by_id: dict[str, Result] = {}
     for result in results:
         by_id.setdefault(result["id"], result)
-    made = {"version": 1, "environment": environment(settings), "results": list(by_id.values())}
+    made = {"version": 1, "environment": environment, "results": list(by_id.values())}
     return _valid(made, "the report")
 
 

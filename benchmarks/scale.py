@@ -43,7 +43,7 @@ class Sizes:
     order: tuple[int, ...] = (16, 1_024, 65_536)
     batch: tuple[int, ...] = (1, 10, 100)
     crl: tuple[int, ...] = (10, 1_000, 100_000)
-    store: tuple[int, ...] = (0, 1_000, 10_000)
+    store: tuple[int, ...] = (0, 1_000, 5_000)
 
 
 QUICK_SIZES: Final = Sizes(captures=(1, 4), batch=(1, 10), store=(0, 1_000))
@@ -64,11 +64,11 @@ def run(
     for suite in suites:
         found += workers.run(suite, counts(os.cpu_count() or 1), few, progress)
         for subject in (_orders, _messages, _batches):
-            found += measure(subject(suite, chosen), few.patient(suite), progress)
+            found += measure(subject(suite, chosen), few, progress)
         validations, readings = _crls(suite, chosen.crl)
         found += measure(validations, few, progress)
         found += measure(readings, replace(few, samples=min(few.samples, _VERY_FEW)), progress)
-        found += _stores(suite, chosen.store, few.patient(suite), progress)
+        found += _stores(suite, chosen.store, few, progress)
     return found
 
 
@@ -185,12 +185,14 @@ def _stores(suite: str, sizes: Sequence[int], settings: Settings, progress: Prog
 
         kinds: dict[str, Callable[[str], Store]] = {"memory": lambda name: MemoryStore(), "sqlite": on_disk}
         for kind, make in kinds.items():
-            cases = {}
+            cases, filled = {}, 0
             for size in sizes:
                 shop = Shop(suite)
                 for party in shop.market.parties.values():
                     role = party.credentials.party.role
                     party.store = _filled(make(f"{role.name}-{size}"), shop, role, size)
+                    filled += 1
+                    progress(f"scale.store_{kind}, filling", filled, len(sizes) * len(shop.market.parties))
                 shop.check()
                 cases[size] = Case("", shop.buy, prepare=shop.order)
             found += measure(_growing(f"store_{kind}", suite, cases), settings, progress)

@@ -7,21 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import openssl
-from benchmarks.measure import Case, Progress, Settings, check, measure, refused
-from benchmarks.raw import Raw
+from benchmarks.measure import Case, Progress, Settings, check, measure, patience, refused
+from benchmarks.raw import UNIT, Raw
 from pki import CertificateKind, PathValidator, ValidatedCertificate
 from setproto.crypto import cms, dual
 from setproto.errors import CertificateRefused, SignatureFailure
 from setproto.market import Market
 from setproto.messages.purchase import PURCHASE
 
-CONTENT_SIZE = 512
-"""Octets that are signed, and of each part under a dual signature: about an order."""
-
 
 def run(suites: Sequence[str], settings: Settings, progress: Progress) -> list[dict[str, Any]]:
     """The results for these suites; each suite is a group that is timed interleaved."""
-    found = [result for suite in suites for result in measure(cases(suite), settings.patient(suite), progress)]
+    found = [result for suite in suites for result in measure(cases(suite), settings, progress)]
     stock = openssl.speed(suites)
     for result in found:
         if result["id"] in stock:
@@ -34,12 +31,12 @@ def cases(suite: str) -> list[Case]:
     market = Market.open(suite)
     raw = Raw(suite)
     raw.check()
-    content = os.urandom(CONTENT_SIZE)
+    content = os.urandom(UNIT)
     sign, verify = f"raw.sign.{suite}", f"raw.verify.{suite}"
     signature_size = len(raw.signature(content))
     return [
-        Case(sign, raw.operation("sign", CONTENT_SIZE), floor=sign, bytes=signature_size),
-        Case(verify, raw.operation("verify", CONTENT_SIZE), floor=verify, bytes=signature_size),
+        Case(sign, raw.operation("sign", UNIT), floor=sign, patience=patience(suite), bytes=signature_size),
+        Case(verify, raw.operation("verify", UNIT), floor=verify, bytes=signature_size),
         *_cms(market, content, sign, verify),
         *_dual(market, sign, verify),
         *_chain(market, verify),
@@ -74,7 +71,7 @@ def _cms(market: Market, content: bytes, sign: str, verify: str) -> list[Case]:
     with refused(SignatureFailure, "a CMS object with another signature"):
         cms.verify(signed[:-1] + bytes([signed[-1] ^ 1]), content_type=cms.ID_DATA, certify=certify)
     return [
-        Case(f"cms.sign.{market.suite}", make, floor=sign, bytes=len(signed)),
+        Case(f"cms.sign.{market.suite}", make, floor=sign, patience=patience(market.suite), bytes=len(signed)),
         Case(f"cms.verify.{market.suite}", read, floor=verify, bytes=len(signed)),
     ]
 
@@ -83,7 +80,7 @@ def _dual(market: Market, sign: str, verify: str) -> list[Case]:
     """The form of a purchase: the merchant sees the order, the gateway the two parts of the payment instruction."""
     signer, certify = _trusting(market)
     payment, order, seals = PURCHASE.part_types
-    parts = [dual.Part(oid, os.urandom(CONTENT_SIZE), os.urandom(32)) for oid in PURCHASE.part_types]
+    parts = [dual.Part(oid, os.urandom(UNIT), os.urandom(32)) for oid in PURCHASE.part_types]
 
     def make() -> dual.DualSignature:
         return PURCHASE.sign(signer, parts)
@@ -100,7 +97,7 @@ def _dual(market: Market, sign: str, verify: str) -> list[Case]:
     with refused(SignatureFailure, "a view of another order"):
         PURCHASE.verify(altered, suite=market.suite, certify=certify)
     return [
-        Case(f"dual.make.{market.suite}", make, floor=sign, bytes=len(made.signature)),
+        Case(f"dual.make.{market.suite}", make, floor=sign, patience=patience(market.suite), bytes=len(made.signature)),
         *(
             Case(f"dual.verify_{name}.{market.suite}", lambda name=name: read(name), floor=verify, bytes=_size(view))
             for name, view in views.items()

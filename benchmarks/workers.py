@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -16,8 +16,8 @@ from benchmarks.measure import Case, Progress, Settings, result
 from benchmarks.purchase import Shop
 
 KINDS: Final = ("processes", "threads")
-_ROUND: Final = 25
-"""Values' worth of time that one round takes: workers have to be told, and that must not count."""
+_ROUND: Final = 100
+"""Values' worth of time that one round takes: telling the workers, and waiting for the last, must not count."""
 
 
 def run(suite: str, counts: Sequence[int], settings: Settings, progress: Progress) -> list[dict[str, Any]]:
@@ -50,22 +50,26 @@ def _result(kind: str, suite: str, count: int, values: dict[int, list[float]], e
 
 def _together(crew: Sequence[Connection], each: int) -> float:
     """Seconds per purchase of a worker, from the word go until the last has made so many."""
-    for worker in crew:
-        worker.send(each)
+    _tell(crew, each)
     for worker in crew:
         _hear(worker, "ready")
     start = pyperf.perf_counter()
-    for worker in crew:
-        worker.send("go")
+    _tell(crew, "go")
     for worker in crew:
         _hear(worker, "done")
     return float(pyperf.perf_counter() - start) / each
 
 
+def _tell(crew: Sequence[Connection], what: object) -> None:
+    for worker in crew:
+        with suppress(OSError):  # who is gone will not be heard either
+            worker.send(what)
+
+
 def _hear(worker: Connection, expected: str) -> None:
     try:
         heard = worker.recv()
-    except EOFError:
+    except (EOFError, OSError):
         heard = "nothing more"
     if heard != expected:
         raise BenchmarkError(f"a worker said {heard!r} where {expected!r} was expected")
@@ -73,16 +77,17 @@ def _hear(worker: Connection, expected: str) -> None:
 
 def _work(suite: str, orders: Connection) -> None:
     """Make as many purchases as one is told to, until told 0."""
-    shop = Shop(suite)
-    for _ in range(3):
-        shop.check()
-    while each := orders.recv():
-        agreed = [shop.order() for _ in range(each)]
-        orders.send("ready")
-        orders.recv()
-        for order in agreed:
-            shop.buy(order)
-        orders.send("done")
+    with orders:  # closed if anything fails, which the other side hears
+        shop = Shop(suite)
+        for _ in range(3):
+            shop.check()
+        while each := orders.recv():
+            agreed = [shop.order() for _ in range(each)]
+            orders.send("ready")
+            orders.recv()
+            for order in agreed:
+                shop.buy(order)
+            orders.send("done")
 
 
 @contextmanager
@@ -101,16 +106,9 @@ def _workers(kind: str, suite: str, count: int) -> Iterator[list[Connection]]:
                 worker = threading.Thread(target=_work, args=(suite, theirs), daemon=True)
             worker.start()
             if kind == "processes":
-                theirs.close()  # so that we hear it if the worker is no more
-                ending.callback(ours.close)
+                theirs.close()  # the worker has its own, and we hear it if the worker is no more
+            ending.callback(ours.close)
             ending.callback(worker.join, 10)
-            ending.callback(_dismiss, ours)
+            ending.callback(_tell, [ours], 0)
             crew.append(ours)
         yield crew
-
-
-def _dismiss(worker: Connection) -> None:
-    try:
-        worker.send(0)
-    except OSError:
-        return  # gone already

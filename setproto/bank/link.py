@@ -455,9 +455,11 @@ class ISO8583Link:
     def came_late(self, answer: Message) -> None:
         """An answer that nobody waits for any more.  An approval is reversed, even if its reversal was sent: the bank
         may have said that it knew of nothing, and approved after that."""
+        if auth_code(answer[39]) is not AuthCode.approved or answer.mti[1] != "1":
+            return
         with self._lock:
-            known = self._given_up.get(answer.key)
-        if known is None or auth_code(answer[39]) is not AuthCode.approved or answer.mti[1] != "1":
+            known = self._given_up.pop(answer.key, None)  # once, however often it comes
+        if known is None:
             return
         reference, payment = known
         name = self._name(payment.name.terminal)

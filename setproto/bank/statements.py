@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, delete, select
 
 from pki import CertificateError, PathValidator, ValidatedCertificate
-from pki.der import decode, encode, general_time
+from pki.der import encode, general_time
 from setproto.amounts import CURRENCIES, CurrencyAmount
 from setproto.bank.codes import APPROVED
 from setproto.bank.ledger import add_unless_there
@@ -26,7 +26,7 @@ from setproto.messages.statement import (
     StatementRequest,
 )
 from setproto.roles.credentials import SIGNATURE_KINDS, party_of
-from setproto.roles.party import refused
+from setproto.roles.party import decoded, refused
 
 MAX_LINES: Final = 500
 """Of a statement: the newest; an answer is read in one piece."""
@@ -119,7 +119,7 @@ def answer(engine: Engine, bank: str, brand: str, validator: PathValidator, octe
             raise refused(refusal) from None
 
     verified = verify(octets, content_type=ID_STATEMENT_REQUEST, certify=certify)
-    request = decode(StatementRequest, verified.content)
+    request = decoded(StatementRequest, verified.content)
     if request.bank != bank:
         raise WrongRecipient("a request to another bank")
     if abs(now - request.time.as_datetime()) > timedelta(seconds=FRESHNESS):

@@ -8,49 +8,68 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from setproto import __version__
-from setproto.cli.bench import bench
-from setproto.cli.buy import buy, shop
-from setproto.cli.ca import ca
-from setproto.cli.conformance import adapter, conformance
-from setproto.cli.demo import demo
-from setproto.cli.inspect import inspect
-from setproto.cli.merchant import merchant
-from setproto.cli.scenario import scenario
-from setproto.cli.serve import serve
-from setproto.cli.up import up
-from setproto.cli.vectors import vectors
-from setproto.cli.wallet import wallet
 
 __all__ = ["app", "main"]
 
+_STYLE: Final[dict[str, Any]] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    "rich_markup_mode": None,
+}
+_COMMANDS: Final = {
+    "bench": "bench:bench",
+    "buy": "buy:buy",
+    "ca": "ca:ca",
+    "conformance": "conformance:conformance",
+    "conformance-adapter": "conformance:adapter",
+    "demo": "demo:demo",
+    "inspect": "inspect:inspect",
+    "merchant": "merchant:merchant",
+    "scenario": "scenario:scenario",
+    "serve": "serve:serve",
+    "shop": "buy:shop",
+    "up": "up:up",
+    "vectors": "vectors:vectors",
+    "wallet": "wallet:wallet",
+}
+"""Command → module of this package, and what in it."""
+
+
+class _Commands(TyperGroup):
+    """Loads the command that is asked for and no other: databases, servers and printing take seconds to import."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name].split(":")
+        found = getattr(import_module(f"setproto.cli.{module}"), name)
+        holder = typer.Typer(**_STYLE)
+        holder.callback()(lambda: None)
+        if isinstance(found, typer.Typer):
+            holder.add_typer(found, name=cmd_name)
+        else:
+            holder.command(cmd_name)(found)
+        return typer.main.get_group(holder).commands[cmd_name]
+
+
 app = typer.Typer(
     name="setproto",
+    cls=_Commands,
     help="A payment protocol in the style of SET: the merchant never sees a card number.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    rich_markup_mode=None,
+    **_STYLE,
 )
-app.command()(buy)
-app.command()(conformance)
-app.command("conformance-adapter")(adapter)
-app.command()(demo)
-app.command()(inspect)
-app.command()(scenario)
-app.command()(serve)
-app.command()(up)
-app.add_typer(bench, name="bench")
-app.add_typer(ca, name="ca")
-app.add_typer(merchant, name="merchant")
-app.add_typer(shop, name="shop")
-app.add_typer(vectors, name="vectors")
-app.add_typer(wallet, name="wallet")
 
 
 def _version(wanted: bool) -> None:

@@ -26,6 +26,7 @@ from setproto.shop.orders import OrderForm
 from setproto.wallet import description
 from setproto.wallet.items import Wallet
 from setproto.wallet.paying import OrderItem, Standing, Till, quote
+from setproto.wallet.recorder import SHORT
 from setproto.wallet.trust import read_shop
 
 __all__ = ["buy", "shop"]
@@ -153,7 +154,7 @@ def _settle_before(till: Till, order: OrderItem, yes: bool) -> None:
     """What was interrupted comes first; the same again while that is not known is asked about."""
     for before in till.unsettled():
         outcome = till.settle(before.lid_m)
-        typer.echo(f"an earlier order, {before.lid_m.hex()}: {outcome.standing.value}")
+        typer.echo(f"an earlier order, {before.lid_m.hex()[:SHORT]}: {outcome.standing.value}")
         if outcome.standing.is_paid:
             _receipt(till, before)
         if outcome.standing is Standing.PENDING and before.description == order.description:
@@ -200,4 +201,4 @@ def _receipt(till: Till, order: OrderItem) -> None:
     if verified is None:
         typer.echo("no receipt yet: setproto wallet resume fetches it")
     else:
-        typer.echo(f"receipt: setproto wallet show {order.lid_m.hex()[:8]}")
+        typer.echo(f"receipt: setproto wallet show {order.lid_m.hex()[:SHORT]}")

@@ -33,6 +33,7 @@ __all__ = [
     "day",
     "default_shop",
     "default_wallet",
+    "now",
     "opened",
     "passphrase",
     "read_card",

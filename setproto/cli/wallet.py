@@ -6,6 +6,7 @@ import enum
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from setproto.cli.opening import (
     day,
     default_shop,
     default_wallet,
+    now,
     opened,
     passphrase,
     read_card,
@@ -37,6 +39,7 @@ from setproto.wallet.paying import Standing, Till
 from setproto.wallet.recorder import Entry, Query
 from setproto.wallet.registering import Outcome
 from setproto.wallet.registering import register as register_card
+from setproto.wallet.statements import ask_statement
 from setproto.wallet.trust import read_shop
 from setproto.wallet.vault import Vault, shut
 
@@ -279,6 +282,41 @@ def list_(as_json: AsJson = False, file: WalletFile = None, passphrase_file: Pas
         _table(["label", "kind", "brand", "ends", "expiry", "state"], [list(row.values()) for row in found])
 
 
+@wallet.command()
+def statement(
+    label: CardName,
+    since: Annotated[str | None, typer.Option("--since", metavar="DAY", help="Else 30 days ago.")] = None,
+    as_json: AsJson = False,
+    shop: ShopFile = None,
+    file: WalletFile = None,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Ask the bank for a statement of a card's account."""
+    with answering():
+        first = day(since)
+        start = now() - timedelta(days=30) if first is None else datetime.combine(first, time(), UTC)
+        place = read_shop(default_shop(shop))
+        with opened(file, passphrase_file) as own, connected(place.bank) as bank:
+            told = ask_statement(own, label, bank, start)
+    columns = ["date", "what", "amount", "merchant", "reference", "code"]
+    rows = []
+    for line in told.lines:
+        moment, sign = line.date.as_datetime(), "+" if line.credit else "-"
+        amount = f"{sign}{line.amount}"
+        rows.append([f"{moment:%Y-%m-%d %H:%M}", line.kind, amount, line.merchant, line.rrn, line.code or ""])
+    sums = {
+        "balance": f"{'-' if told.overdrawn else ''}{told.balance}",
+        "held": str(told.held),
+        "available": str(told.available),
+    }
+    if as_json:
+        lines = [dict(zip(columns, row, strict=True)) for row in rows]
+        typer.echo(json.dumps({"card": told.card, **sums, "lines": lines}, indent=2))
+    else:
+        _table(columns, rows)
+        typer.echo(f"card ending {told.card}: " + ", ".join(f"{name} {amount}" for name, amount in sums.items()))
+
+
 # --- the recorder ---------------------------------------------------------------------------------
 
 
@@ -304,7 +342,7 @@ def history(
         rows = [[one.merchant, one.name, str(one.quantity), str(one.amount)] for one in recorder.bought(found)]
     else:
         columns = ["order", "ordered", "merchant", "items", "total", "card", "standing", "receipt"]
-        rows = [_row(entry) for entry in found]
+        rows = [[entry.number if as_json else entry.short, *_row(entry)] for entry in found]
     if as_json:
         typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2))
     else:
@@ -314,7 +352,6 @@ def history(
 def _row(entry: Entry) -> list[str]:
     items = ", ".join(f"{line.quantity} {line.name}" for line in entry.description.lines)
     return [
-        entry.number,
         f"{entry.at:%Y-%m-%d %H:%M}",
         entry.merchant,
         items,
@@ -371,7 +408,7 @@ def resume(shop: ShopFile = None, file: WalletFile = None, passphrase_file: Pass
                     _fetch(till, entry.order.lid_m)
                 if outcome.standing is not entry.standing or outcome.standing is Standing.PENDING:
                     said = f" ({outcome.said})" if outcome.said else ""
-                    typer.echo(f"{entry.number}: {outcome.standing.value}{said}")
+                    typer.echo(f"{entry.short}: {outcome.standing.value}{said}")
 
 
 def _fetch(till: Till, lid_m: bytes) -> None:

@@ -188,7 +188,6 @@ def json_schema() -> dict[str, Any]:
 
 
 NOT_COVERED: Final[Mapping[str, str]] = {
-    "unspecifiedFailure": "nothing is refused with it: every refusal has a cause with a name",
     "signatureRequired": "unsigned purchases do not exist here, so no message lacks a signature and still decodes",
 }
 """ErrorCodes that need no vector, and why."""

@@ -68,7 +68,7 @@ class Cost:
             raise UsageError(f"a key from this passphrase takes {self.memory >> 10} MiB of memory") from None
 
     def __str__(self) -> str:
-        return f"Argon2id, {self.memory >> 10} MiB, {self.passes} passes, {self.lanes} lanes"
+        return f"Argon2id, memory {self.memory >> 10} MiB, passes {self.passes}, lanes {self.lanes}"
 
 
 LEAST: Final = Cost(memory=19 << 10, passes=2, lanes=1)

@@ -188,12 +188,12 @@ def applicant(ca: Party, body: CertReqData) -> PartyID:
     role = CERT_REQ.sender_to(ca.party.role)
     if role is Role.cardholder:
         if body.id_data is not None:
-            raise ProtocolError("a cardholder applies for no name", code=ErrorCode.unspecifiedFailure)
+            raise ProtocolError("a cardholder applies for no name", code=ErrorCode.wrapperMsgMismatch)
         return label_party(role, ca.party.brand, body.lid_ee)
     if body.id_data is None:
-        raise ProtocolError("no name to be certified", code=ErrorCode.unspecifiedFailure)
+        raise ProtocolError("no name to be certified", code=ErrorCode.wrapperMsgMismatch)
     if (body.id_data.merchant_acquirer_id is not None) != (role is Role.merchant):
-        raise ProtocolError("a name of another role", code=ErrorCode.unspecifiedFailure)
+        raise ProtocolError("a name of another role", code=ErrorCode.wrapperMsgMismatch)
     return PartyID(role=role, brand=ca.party.brand, name=body.id_data.name)
 
 

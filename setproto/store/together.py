@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InternalError, SQLAlchemyError
 
 _AGE: Final = 0.01
 """Seconds after which a group is committed whoever waits: about the time that one commit takes."""
@@ -30,24 +30,28 @@ class _Group:
         self.connection = connection
         self.began = time.monotonic()
         self.over = threading.Event()
-        self.failure: BaseException | None = None
+        self.committed = False
+        self.failure: SQLAlchemyError = InternalError("COMMIT", None, Exception("not committed"), hide_parameters=True)
 
     def end(self) -> None:
-        """Commit, or note why not, and let go of the connection."""
+        """Commit, and let go of the connection."""
         try:
             self.connection.commit()
-        except BaseException as failure:
+            self.committed = True
+        except SQLAlchemyError as failure:
             self.failure = failure
-            self.connection.invalidate()  # whatever state it is in, closing it undoes what was not committed
             raise
         finally:
-            self.connection.close()
-            self.over.set()
+            self._let_go()
 
-    def abandon(self, failure: BaseException) -> None:
+    def abandon(self, failure: SQLAlchemyError) -> None:
         """Nobody's transaction has happened."""
         self.failure = failure
-        self.connection.invalidate()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if not self.committed:
+            self.connection.invalidate()  # whatever state it is in, closing it undoes what was not committed
         self.connection.close()
         self.over.set()
 
@@ -77,7 +81,7 @@ class Together:
             finally:
                 self._leave(group)
         group.over.wait()
-        if group.failure is not None:
+        if not group.committed:
             raise group.failure
 
     def _joined(self) -> _Group:
@@ -95,18 +99,22 @@ class Together:
     @contextmanager
     def _undone_if_it_fails(self, group: _Group) -> Iterator[None]:
         group.connection.exec_driver_sql("SAVEPOINT one")
+        done = False
         try:
             yield
-        except BaseException:
+            done = True
+        finally:
             try:
-                group.connection.exec_driver_sql("ROLLBACK TO one")
+                if not done:
+                    group.connection.exec_driver_sql("ROLLBACK TO one")
                 group.connection.exec_driver_sql("RELEASE one")
             except SQLAlchemyError as failure:
-                # SQLite itself undoes the whole transaction where the disk is full or fails: with it the others'.
+                # SQLite itself undoes the whole transaction where the disk is full or fails, the others' with it; then
+                # a COMMIT would succeed and say nothing.  The missing savepoint says it.
                 self._group = None
                 group.abandon(failure)
-            raise
-        group.connection.exec_driver_sql("RELEASE one")
+                if done:
+                    raise
 
     def _leave(self, group: _Group) -> None:
         """Commit, unless the next one will."""

@@ -8,9 +8,6 @@ from __future__ import annotations
 from datetime import datetime
 from html import escape
 
-from fpdf import FPDF
-from fpdf.enums import XPos, YPos
-
 from setproto.wallet.recorder import Entry
 
 __all__ = ["as_html", "as_pdf", "as_text", "rows"]
@@ -71,6 +68,10 @@ def as_html(entry: Entry) -> str:
 
 def as_pdf(entry: Entry) -> bytes:
     """A page of PDF.  Its fonts are those that every reader has, so it shows Latin-1; other characters become "?"."""
+    # Not at the top: it takes longer to load than all the rest of the wallet.
+    from fpdf import FPDF
+    from fpdf.enums import XPos, YPos
+
     pdf = FPDF(format="A4")
     pdf.set_title(_latin(f"{_title(entry)} {entry.number}"))
     pdf.set_creation_date(entry.at if entry.receipt is None else entry.receipt.date.as_datetime())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Final
 
 from pki.der import decode
 from setproto.amounts import CurrencyAmount
@@ -19,7 +20,11 @@ from setproto.wallet.description import Description
 from setproto.wallet.items import Wallet
 from setproto.wallet.paying import RECEIPTS, Attempt, Kept, OrderItem, Standing, attempted, orders, standing
 
-__all__ = ["Bought", "Entry", "Query", "bought", "entries", "find"]
+__all__ = ["SHORT", "Bought", "Entry", "Query", "bought", "entries", "find"]
+
+
+SHORT: Final = 12
+"""Digits of an order's number that are shown where there is little room."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,11 @@ class Entry:
     def number(self) -> str:
         """The order's number: the merchant's LID-M, in hexadecimal."""
         return self.order.lid_m.hex()
+
+    @property
+    def short(self) -> str:
+        """As much of the number as people need to name the order."""
+        return self.number[:SHORT]
 
     @property
     def at(self) -> datetime:

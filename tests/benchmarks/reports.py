@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.environment import environment
 from benchmarks.measure import Settings
 from benchmarks.report import report
 
@@ -28,8 +29,6 @@ def result(name: str, seconds: float, *, ratio: float | None = None, spread: flo
     return made
 
 
-def report_of(*results: dict[str, Any], **environment: Any) -> dict[str, Any]:
+def report_of(*results: dict[str, Any], **otherwise: Any) -> dict[str, Any]:
     """A report of these results, of this machine but for what is said otherwise."""
-    made = report(MINIMAL, results)
-    made["environment"] |= environment
-    return made
+    return report(environment(MINIMAL) | otherwise, results)

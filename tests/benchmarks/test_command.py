@@ -20,8 +20,7 @@ import benchmarks.scale
 from benchmarks import BenchmarkError, openssl, workers
 from benchmarks.breakdown import KINDS, PARTIES
 from benchmarks.importing import _seconds
-from benchmarks.measure import Settings
-from benchmarks.report import SCHEMA, by_id, read, report, write
+from benchmarks.report import SCHEMA, by_id, read, write
 from setproto.cli import app
 from setproto.crypto import cms, sealed
 from setproto.crypto.suites import SUITES, Suite
@@ -189,14 +188,14 @@ def test_a_purchase_that_is_declined_is_not_timed(monkeypatch: pytest.MonkeyPatc
     assert "does not hold: the purchase is approved" in refused("purchase")
 
 
-def test_a_worker_that_is_no_more() -> None:
-    from multiprocessing import Pipe
-
-    ours, theirs = Pipe()
-    theirs.close()
-    with pytest.raises(BenchmarkError, match="nothing more"):
-        workers._hear(ours, "ready")
-    ours.close()
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("kind", workers.KINDS)
+def test_a_worker_that_fails_is_heard_of(kind: str) -> None:
+    with (
+        pytest.raises(BenchmarkError, match="a worker said 'nothing more'"),
+        workers._workers(kind, "no such suite", 1) as crew,
+    ):
+        workers._together(crew, 1)
 
 
 # --- errors and the frame -----------------------------------------------------------------------
@@ -261,7 +260,7 @@ def test_what_is_not_of_the_schema_is_not_written(spoil: Callable[[dict[str, Any
     made = result("a.x", 1.0)
     spoil(made)
     with pytest.raises(BenchmarkError, match="not of the schema: results/0"):
-        report(Settings(samples=3, value_s=1.0, warm_up_s=0.0), [made])
+        report_of(made)
 
 
 def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:

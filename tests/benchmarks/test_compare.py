@@ -29,9 +29,18 @@ def test_ratios_are_compared_across_machines() -> None:
 def test_times_are_compared_on_one_machine_only() -> None:
     before, after = (report_of(result("raw.sign.p256", seconds)) for seconds in (1e-5, 2e-5))
     (change,) = compare(before, after)
-    assert (change.by, change.verdict, change.factor) == ("time", "slower", 2)
+    assert (change.by, change.verdict, change.factor, change.time) == ("time", "slower", 2, 2)
     after["environment"]["cpu"] = "another"
     assert list(compare(before, after)) == []
+
+
+def test_beside_a_ratio_stands_the_time_if_it_may_be_compared() -> None:
+    before, after = (report_of(result("purchase.p256", seconds, ratio=1.2)) for seconds in (0.002, 0.001))
+    (change,) = compare(before, after)
+    assert (change.by, change.verdict, change.time) == ("ratio", "same", 0.5)
+    after["environment"]["openssl"] = "another"
+    (change,) = compare(before, after)
+    assert change.time is None
 
 
 def test_what_is_its_own_floor_is_compared_by_time() -> None:
@@ -74,13 +83,27 @@ def test_the_command_fails_only_when_told_to(tmp_path: Path) -> None:
     after = report_of(result("purchase.p256", 0.002, ratio=1.4), result("chain.cold.p256", 1e-3, ratio=9.0))
     status, said = run(tmp_path, before, after)
     assert status == 0
-    assert "1.400  slower" in said
+    assert "1.400  slower  × 1.00" in said
     assert "only before: cms.sign.p256" in said
     assert "only after: chain.cold.p256" in said
     status, said = run(tmp_path, before, after, "--fail-above", "1.3")
     assert status == 1
     assert "purchase.p256 takes 1.40 times what it took; 1.3 is allowed" in said
     assert run(tmp_path, before, after, "--fail-above", "1.5")[0] == 0
+
+
+def test_times_fail_nothing(tmp_path: Path) -> None:
+    before, after = (report_of(result("raw.sign.p256", seconds)) for seconds in (1e-5, 9e-5))
+    status, said = run(tmp_path, before, after, "--fail-above", "1.3")
+    assert status == 0
+    assert "9.000  slower" in said
+
+
+def test_what_only_one_has_is_named_up_to_a_dozen(tmp_path: Path) -> None:
+    common = result("a.x", 1.0)
+    status, said = run(tmp_path, report_of(common, *(result(f"b.{n}", 1.0) for n in range(20))), report_of(common))
+    assert status == 0
+    assert "b.11 and 8 more" in said
 
 
 def test_noise_fails_nothing(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pyperf
 import pytest
 
 from benchmarks import BenchmarkError
-from benchmarks.measure import FULL, QUICK, Case, Settings, check, measure, refused
+from benchmarks.measure import FULL, QUICK, Case, Settings, check, measure, patience, refused
 from tests.benchmarks.reports import MINIMAL
 
 
@@ -117,7 +117,12 @@ def test_cases_that_make_no_sense(cases: list[Case]) -> None:
 
 def test_settings_take_enough_samples() -> None:
     assert min(FULL.samples, QUICK.samples) >= 20
-    assert FULL.patient("mldsa65").value_s > FULL.value_s == FULL.patient("p256").value_s
+
+
+def test_what_takes_a_random_time_is_timed_for_longer(clock: Clock) -> None:
+    cases = [Case(f"{suite}.x", clock.takes(suite, 0.001), patience=patience(suite)) for suite in ("p256", "mldsa65")]
+    one, other = measure(cases, QUICK, quiet)
+    assert other["loops"] == 8 * one["loops"]
 
 
 def test_what_does_not_hold_is_not_timed() -> None:

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.mutation.mutants import MODULES, ROOT, Mutant, mutants
-from tests.mutation.running import Verdict, judge_all
+from tests.mutation.running import Verdict, judge_all, questions
 
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 REPORT = ROOT / "docs" / "mutants.md"
@@ -49,20 +49,25 @@ def render(verdicts: dict[Mutant, Verdict], known: dict[str, str]) -> str:
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    parser.add_argument("--only", metavar="TEXT", help="mutants whose name has this in it; writes no report")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", metavar="TEXT", action="append", help="mutants with this in their name; no report")
+    parser.add_argument(
+        "--without", metavar="TEXT", action="append", default=[], help="no vectors with this in their id"
+    )
     options = parser.parse_args()
-    chosen = [mutant for mutant in mutants() if options.only is None or options.only in mutant.name]
+    chosen = [one for one in mutants() if options.only is None or any(text in one.name for text in options.only)]
+    asked = [one for one in questions() if not any(text in one.id for text in options.without)]
     verdicts = {}
-    for mutant, verdict in judge_all(chosen, options.workers):
+    for mutant, verdict in judge_all(chosen, asked):
         verdicts[mutant] = verdict
         by = f"noticed by {verdict.noticed_by}: {verdict.detail}" if verdict.noticed_by else "NOT NOTICED"
+        by += "" if verdict.noticed_by else f" (refuses in {verdict.refused_in})"
         print(f"{len(verdicts)}/{len(chosen)} {mutant.name}: {by}", flush=True)
     known = reasons()
     left = {mutant.name for mutant, verdict in verdicts.items() if verdict.noticed_by is None}
     names = {mutant.name for mutant in mutants()}
-    stale = [name for name in known if name not in names or (options.only is None and name not in left)]
-    if options.only is None:
+    whole = options.only is None and not options.without
+    stale = [name for name in known if name not in names or (whole and name not in left)]
+    if whole:
         by_place = sorted(verdicts, key=lambda mutant: (MODULES.index(mutant.module), mutant.number))
         ordered = {mutant: verdicts[mutant] for mutant in by_place}
         REPORT.write_text(render(ordered, known), encoding="utf-8")

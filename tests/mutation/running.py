@@ -1,21 +1,20 @@
-"""Run the vectors against a mutant, each mutant in a process of its own.
+"""Run the vectors against mutants, each mutant in a process of its own.
 
-The parent has imported nothing of the library, so that the child, a fork of it, can import the mutant.
+The parent has imported the library with switches; each child, a fork of it, sets one, and asks the vectors in which
+that check refuses something.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import multiprocessing
 import traceback
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-from tests.mutation.mutants import ROOT, Mutant, inject
+from tests.mutation.mutants import ROOT, SWITCH, Mutant, install
 
 VECTORS = ROOT / "vectors" / "v1"
 PATIENCE = 300
@@ -24,10 +23,11 @@ PATIENCE = 300
 
 @dataclass(frozen=True)
 class Verdict:
-    """The first vector that noticed, and how; or None."""
+    """The first vector that noticed, and how; or None, and in how many the check refuses something all the same."""
 
     noticed_by: str | None
     detail: str = ""
+    refused_in: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Question:
     expected: dict[str, Any]
 
 
-def questions() -> list[Question]:
+def questions(folder: Path = VECTORS) -> list[Question]:
     """Every vector.  What the group has goes into the input of each of its tests."""
     found = []
-    for path in sorted(VECTORS.glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         for group in json.loads(path.read_text(encoding="utf-8"))["testGroups"]:
             shared = {key: group[key] for key in ("trust", "keys", "policy", "role") if group.get(key)}
             for test in group["tests"]:
@@ -61,31 +61,6 @@ def merged(group: dict[str, Any], test: dict[str, Any]) -> dict[str, Any]:
     return both
 
 
-RELEVANT = {
-    "pki": ("chains", "signed", "dual"),
-    "setproto.crypto.sealed": ("sealed",),
-    "setproto.crypto.recipients": ("sealed",),
-    "setproto.crypto.dual": ("dual",),
-    "setproto.crypto.possession": ("registration",),
-    "setproto.messages.registration": ("registration", "codec"),
-    "setproto.messages": ("codec", "payment", "purchase"),
-    "setproto.roles.applicant": ("registration",),
-    "setproto.roles.authority": ("registration",),
-    "setproto.roles.registration": ("registration",),
-    "setproto.roles.gateway": ("payment", "purchase"),
-    "setproto.roles": ("purchase", "payment", "replay", "registration"),
-}
-"""Module → the areas whose vectors are likely to notice, which are asked first."""
-
-
-def likely_first(mutant: Mutant, asked: list[Question]) -> list[Question]:
-    """All of them, those that are likely to notice before the others, P-256 before the slower suites."""
-    areas = next((areas for prefix, areas in RELEVANT.items() if mutant.module.startswith(prefix)), ("signed",))
-    places = {area: place for place, area in enumerate(areas)}
-    slow = ("rsa3072", "mldsa65", "ed25519")
-    return sorted(asked, key=lambda one: (places.get(one.id.split("::")[0], len(places)), one.id.endswith(slow)))
-
-
 def differs(answer: dict[str, Any], expected: dict[str, Any]) -> str | None:
     """How an answer is another than expected; None if it is not."""
     if answer["result"] != expected["result"]:
@@ -98,14 +73,11 @@ def differs(answer: dict[str, Any], expected: dict[str, Any]) -> str | None:
     return f"other outputs: {', '.join(wrong)}" if wrong else None
 
 
-def judge(asked: list[Question]) -> Verdict:
-    """In a child: the verdict on the library as it is imported now."""
-    try:
-        from setproto.conformance import adapter
+def judge(asked: Iterable[Question]) -> Verdict:
+    """The verdict on the library as its switch stands."""
+    from setproto.conformance import adapter
 
-        operations = adapter.operations()
-    except Exception:
-        return Verdict("import", traceback.format_exc(limit=-1).splitlines()[-1])
+    operations = adapter.operations()
     for question in asked:
         try:
             how = differs(adapter.answer(question.request, operations), question.expected)
@@ -116,45 +88,48 @@ def judge(asked: list[Question]) -> Verdict:
     return Verdict(None)
 
 
-def _child(mutant: Mutant | None, asked: list[Question], out: Connection) -> None:
-    if mutant is not None:
-        inject(mutant)
-    out.send(judge(asked))
+def refusals(asked: Iterable[Question]) -> dict[tuple[str, int], list[Question]]:
+    """Check → the vectors in which it refuses something.  RuntimeError if a vector does not pass."""
+    found: dict[tuple[str, int], list[Question]] = {}
+    for question in asked:
+        SWITCH.refusing.clear()
+        if (verdict := judge([question])).noticed_by is not None:
+            raise RuntimeError(f"the vectors do not pass: {question.id}: {verdict.detail}")
+        for check in SWITCH.refusing:
+            found.setdefault(check, []).append(question)
+    return found
 
 
-def judge_one(mutant: Mutant | None, asked: list[Question]) -> Verdict:
-    """The verdict on one mutant, or on the library itself, in a child."""
+def in_child(work: Callable[[], Verdict]) -> Verdict:
+    """What this gives in a child, so that nothing that a mutant leaves behind is there for the next."""
     fork = multiprocessing.get_context("fork")
     receiver, sender = fork.Pipe(duplex=False)
-    child = fork.Process(target=_child, args=(mutant, asked, sender), daemon=True)
+    child = fork.Process(target=lambda: sender.send(work()), daemon=True)
     child.start()
     sender.close()
     try:
         if receiver.poll(PATIENCE):
             verdict: Verdict = receiver.recv()
             return verdict
-        return Verdict("time", f"no answer in {PATIENCE} s")
+        return Verdict("the run", f"no answer in {PATIENCE} s")
     except EOFError:
-        return Verdict("crash", "the process ended")
+        return Verdict("the run", "the process ended")
     finally:
         child.kill()
         child.join()
 
 
-@functools.cache
-def sound_questions() -> list[Question]:
-    """Every vector.  RuntimeError if they do not even pass on the library itself."""
-    asked = questions()
-    sound = judge_one(None, asked)
-    if not asked or sound.noticed_by is not None:
-        raise RuntimeError(f"the vectors do not pass: {sound.noticed_by}: {sound.detail}")
-    return asked
-
-
-def judge_all(chosen: Iterable[Mutant], workers: int) -> Iterator[tuple[Mutant, Verdict]]:
+def judge_all(chosen: Iterable[Mutant], asked: Iterable[Question]) -> Iterator[tuple[Mutant, Verdict]]:
     """Verdicts as they come.  RuntimeError if the vectors do not even pass on the library itself."""
-    asked = sound_questions()
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = {pool.submit(judge_one, mutant, likely_first(mutant, asked)): mutant for mutant in chosen}
-        for done in as_completed(waiting):
-            yield waiting[done], done.result()
+    install()
+    refused = refusals(asked)
+    for mutant in chosen:
+        check = (mutant.module, mutant.number)
+        likely = refused.get(check, [])
+
+        def work(check: tuple[str, int] = check, likely: list[Question] = likely) -> Verdict:
+            SWITCH.out = check
+            return judge(likely)
+
+        verdict = in_child(work) if likely else Verdict(None)
+        yield mutant, Verdict(verdict.noticed_by, verdict.detail, len(likely))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import subprocess
+import sys
+
 import pytest
 
 from tests.mutation.__main__ import reasons, render
-from tests.mutation.mutants import CHECKING, MODULES, Mutant, mutants
-from tests.mutation.running import Question, Verdict, differs, judge_all, judge_one, questions
+from tests.mutation.mutants import CHECKING, MODULES, ROOT, Mutant, install, mutants
+from tests.mutation.running import Question, Verdict, differs, questions, refusals
 
 
 def test_there_are_many_and_each_has_a_name_of_its_own() -> None:
@@ -25,28 +29,50 @@ def test_reasons_are_of_mutants_that_exist() -> None:
 
 NOTICED = (
     "pki.bci:BCIStore.add: if signer is None",
-    "setproto.crypto.signed:verify: chosen.verify(signer.public_key, signer_info.signature, attributes)",
+    "setproto.crypto.signed:verify: chosen.verify(signer.public_key",
     "setproto.crypto.signed:_check_attributes: if oid in seen",
-    "setproto.messages.wrapper:MessageIDs.__post_init__: if self.xid is not None and len(self.xid) != XID_SIZE",
-    "setproto.roles.gateway:Gateway._check_merchant: if tags.mer_term_ids.merchant_id != merchant.party_id",
-    "setproto.roles.gateway.authorization:_check_amount: if amount.currency != signed.currency",
+    "setproto.messages.wrapper:MessageIDs.__post_init__: if self.xid is not None",
+    "setproto.roles.gateway:Gateway._check_merchant: if tags.mer_term_ids",
+    "setproto.roles.gateway.authorization:_check_amount: if amount.currency",
     "setproto.roles.merchant:Merchant._on_preq: if body.brand_id != self.party.brand",
-    "setproto.roles.authority:CertificateAuthority._check_brand: if brand != self.party.brand",
+    "setproto.roles.authority:CertificateAuthority._check_brand: if brand",
 )
+"""How the names of some mutants begin."""
 
 
-@pytest.mark.parametrize("name", NOTICED)
-def test_a_check_that_is_taken_out_is_noticed(name: str) -> None:
-    chosen = [mutant for mutant in mutants() if mutant.name == name]
-    ((_, verdict),) = judge_all(chosen, workers=1)
-    assert verdict.noticed_by is not None
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command, in a process of its own: switches are put in as the library is imported."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.mutation", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
 
 
-def test_what_is_not_there_is_noticed() -> None:
-    """A vector that expects something else is one that the library itself does not pass."""
-    asked = questions()
-    wrong = [Question(one.id, one.request, {**one.expected, "result": "neither"}) for one in asked[:1]]
-    assert judge_one(None, wrong) == Verdict(asked[0].id, f"{asked[0].expected['result']} instead of neither")
+def test_checks_that_are_taken_out_are_noticed() -> None:
+    found = run(*(part for name in NOTICED for part in ("--only", name)))
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert found.stdout.count(": noticed by ") == len(found.stdout.splitlines()) >= len(NOTICED)
+    assert all(f" {name}" in found.stdout for name in NOTICED)
+
+
+def test_without_its_vector_one_is_not() -> None:
+    """The command says so, and fails."""
+    found = run("--only", NOTICED[2], "--without", "attribute-twice")
+    assert found.returncode == 1
+    assert ": NOT NOTICED" in found.stdout
+    assert f"no reason is given: {NOTICED[2]}" in found.stdout
+
+
+def test_switches_come_before_the_library_or_not_at_all() -> None:
+    """Here the library has been imported without switches: a run that could notice nothing is refused."""
+    importlib.import_module("setproto.roles.party")
+    with pytest.raises(RuntimeError, match="too late"):
+        install()
+
+
+def test_a_vector_that_the_library_does_not_pass_stops_the_run() -> None:
+    asked = questions()[0]
+    wrong = Question(asked.id, asked.request, {**asked.expected, "result": "neither"})
+    with pytest.raises(RuntimeError, match="do not pass"):
+        refusals([wrong])
 
 
 def test_answers_are_compared_by_result_reason_and_outputs() -> None:

@@ -245,8 +245,8 @@ BUSINESS: dict[str, tuple[Callable[[Draft], Draft], ErrorCode]] = {
         lambda d: replace(d.but(id_data=renamed(d)).head(sender=named(d)), sender=named(d)),
         E.wrapperMsgMismatch,
     ),
-    "no name": (lambda d: d.but(id_data=None), E.unspecifiedFailure),
-    "a name of the other role": (lambda d: d.but(id_data=other_sort(d)), E.unspecifiedFailure),
+    "no name": (lambda d: d.but(id_data=None), E.wrapperMsgMismatch),
+    "a name of the other role": (lambda d: d.but(id_data=other_sort(d)), E.wrapperMsgMismatch),
 }
 CARD_ALG = ObjectIdentifier("2.16.840.1.101.3.4.1.46")
 
@@ -284,7 +284,7 @@ def test_a_merchants_or_gateways_request_that_breaks_one_rule(what: str, role: R
 
 
 CARDHOLDER: dict[str, tuple[Callable[[Draft], Draft], ErrorCode]] = {
-    "a name": (lambda d: d.but(id_data=SHOP.id_data), E.unspecifiedFailure),
+    "a name": (lambda d: d.but(id_data=SHOP.id_data), E.wrapperMsgMismatch),
     "a key-exchange key": (
         lambda d: d.but(public_key_e=public_key_der(P256.generate_exchange_key().public_key()), key_proof=bytes(32)),
         E.wrapperMsgMismatch,

@@ -155,3 +155,15 @@ def test_a_database_that_undoes_everything_undoes_it_for_everybody(
     assert store.dump() == {}
     add_one(store)
     assert total(store) == 1
+
+
+def test_whoever_overlooks_that_everything_was_undone_is_told(store: SQLStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("setproto.store.together._AGE", float("inf"))
+
+    def overlook(transaction: Any) -> None:
+        transaction._connection.exec_driver_sql("ROLLBACK")
+
+    for result in together(store, lambda t: t.put("t", b"a", b""), [overlook]):
+        with pytest.raises(OperationalError):
+            result.result(PATIENCE)
+    assert store.dump() == {}

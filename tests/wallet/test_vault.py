@@ -6,8 +6,7 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +20,7 @@ from setproto.crypto.locked import CIPHERS, LEAST, RECOMMENDED, Cost, lock, unlo
 from setproto.errors import DecryptionFailure, SetError, UsageError
 from setproto.wallet import vault as vaults
 from setproto.wallet.vault import Damaged, Header, InUse, NotOpened, Passphrase, Shut, Vault, shut
+from tests.wallet.killing import Killed, killed_at
 from tests.wallet.world import PASSPHRASE, QUICK, create, reopen
 
 OTHER = Passphrase("another passphrase, as long")
@@ -271,39 +271,6 @@ def test_a_file_of_a_later_program_is_not_touched(path: Path) -> None:
 
 
 # --- the end may come at any moment ---------------------------------------------------------------
-
-
-class Killed(Exception):
-    """The process ends here."""
-
-
-CALLS = ("pwrite", "fsync", "replace", "ftruncate")
-
-
-@contextmanager
-def killed_at(
-    number: int, monkeypatch: pytest.MonkeyPatch, error: Callable[[], BaseException] = Killed
-) -> Iterator[list[int]]:
-    """The call of that number, counted from 0, does half its work, if it can, and then nothing works any more."""
-    count = [0]
-    genuine = {name: getattr(os, name) for name in CALLS}
-
-    def broken(name: str) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            count[0] += 1
-            if count[0] <= number:
-                return genuine[name](*arguments)
-            if count[0] == number + 1 and name == "pwrite":
-                file, data, at = arguments
-                genuine[name](file, data[: len(data) // 2], at)
-            raise error()
-
-        return call
-
-    with monkeypatch.context() as patch:
-        for name in CALLS:
-            patch.setattr(vaults.os, name, broken(name))
-        yield count
 
 
 def work(vault: Vault, acknowledged: list[int]) -> None:

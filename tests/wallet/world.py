@@ -67,10 +67,17 @@ class CAWire:
 
     office: Office
     wire: list[bytes] = field(default_factory=list)
+    down: bool = False
+    """Messages arrive, answers do not."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
     def post(self, data: bytes, media_type: str) -> bytes:
         assert media_type == "application/set-registration"
         self.wire.append(data)
+        if self.down:
+            raise Unreachable("no answer")
         (answer,) = self.office.cas[Role.cardholder].handle(data).outgoing
         return answer.data
 
@@ -108,13 +115,21 @@ class Server:
         return answers[-1].data
 
     def json(self, method: str, path: str, sent: object = None) -> Any:
+        shop = catalogue.parse(catalogue.EXAMPLE, "example")
+        if (method, path) == ("GET", "/merchant"):
+            return {"name": "Corner Bookshop", "currency": "EUR", "brands": [BRAND]}
+        if (method, path) == ("GET", "/catalogue"):
+            return {"items": [item.model_dump(mode="json") for item in shop.item]}
         assert (method, path) == ("POST", "/orders")
         form = orders.read_form(json.dumps(sent).encode())
         today = self.market.clock().date()
-        quote = orders.quote(catalogue.parse(catalogue.EXAMPLE, "example"), "Corner Bookshop", form, today)
+        quote = orders.quote(shop, "Corner Bookshop", form, today)
         order = self.market.order(str(quote.amount), quote.description)
         described = base64.b64encode(quote.description).decode()
         return self.tamper({"order": order.lid_m.hex(), "description": described, "amount": str(quote.amount)})
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
     def request(self, method: str, path: str) -> tuple[int, str, bytes]:
         merchant = self.market.merchant

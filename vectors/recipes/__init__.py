@@ -11,6 +11,7 @@ AREAS: Final = {
     "registration": "vectors.recipes.registration",
     "purchase": "vectors.recipes.purchase",
     "payment": "vectors.recipes.payment",
+    "recurring": "vectors.recipes.recurring",
     "replay": "vectors.recipes.replay",
     "privacy": "vectors.recipes.privacy",
 }

@@ -20,8 +20,10 @@ from setproto.messages.oids import ID_ERROR_TBS
 from setproto.messages.registration import CardCInitReq
 from setproto.messages.registry import CARD_C_INIT_REQ, MESSAGES
 from setproto.messages.wrapper import MAX_MESSAGE, unwrap
+from setproto.roles.authority.ports import Verdict
 from vectors.recipes.common import BRAND, Case, File, Made, Random, note
 from vectors.recipes.keys import NOW, world
+from vectors.recipes.office import ANSWERS, Office
 
 NOTES: Final = {
     "Encoding": note("BER_ENCODING", "Not DER.", "Two readers see two messages; a digest covers only one.", "X.690"),
@@ -33,6 +35,9 @@ NOTES: Final = {
     "Body": note("INPUT_VALIDATION", "A field of a plain body is out of its bounds.", "Later code meets it."),
 }
 TRADE: Final = tuple(message.name for tag, message in MESSAGES.items() if tag < CARD_C_INIT_REQ.tag)
+
+
+ENROLMENT: Final = tuple(message.name for tag, message in MESSAGES.items() if tag > CARD_C_INIT_REQ.tag)
 
 
 @cache
@@ -63,6 +68,20 @@ def played() -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for delivery in market.deliveries:
         found.setdefault(delivery.message.name, delivery.message.data)
+    return found
+
+
+@cache
+def enrolled() -> dict[str, bytes]:
+    """The first message of each type in the registrations of a cardholder and a merchant."""
+    office = Office.open()
+    found: dict[str, bytes] = {}
+    for role in (Role.cardholder, Role.merchant):
+        applicant = office.applicant(role)
+        office.bank.verdicts = [Verdict.PENDING]
+        for act in (applicant.start, lambda applicant=applicant: applicant.apply(ANSWERS), applicant.inquire):
+            for message in office.steps(applicant, act()):
+                found.setdefault(message.name, message.data)
     return found
 
 
@@ -194,6 +213,9 @@ def build() -> Iterable[File]:
             ),
         ),
     )
+    for name in ENROLMENT:
+        slug = name.lower().replace("-", "")
+        good(slug, f"A {name} of a registration", lambda random, name=name: enrolled()[name])  # type: ignore[misc]
     unsigned = good(
         "unsigned-error", "An unsigned Error", lambda random: message(random, tag=999, inside=_error(random))
     )
@@ -294,6 +316,20 @@ def build() -> Iterable[File]:
     )
     bad(
         "no-version", "The header has no version", head, "Header", lambda r: message(r, head=tlv(0x30, tlv(0x0C, b"2")))
+    )
+    bad(
+        "version-empty",
+        "A version of no octets",
+        head,
+        "Header",
+        lambda r: message(r, head=tlv(0x30, b"\x02\x00", header(r)[1 + _length_octets(header(r)) + 3 :])),
+    )
+    bad(
+        "version-cut-off",
+        "The version is longer than the header",
+        head,
+        "Header",
+        lambda r: message(r, head=tlv(0x30, b"\x02\x04\x03")),
     )
     bad("header-empty", "An empty header", head, "Header", lambda r: message(r, head=b"\x30\x00"))
     bad(

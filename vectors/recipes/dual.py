@@ -12,7 +12,7 @@ from setproto.messages.oids import ID_OI_DATA, ID_PI_DATA, ID_PI_SEALS, ID_PI_TB
 from setproto.messages.purchase import PURCHASE
 from vectors.recipes.common import BRAND, Case, File, Made, Random, note
 from vectors.recipes.keys import SUITES, World, world
-from vectors.recipes.signed import signed_object
+from vectors.recipes.signed import revocation, signed_object
 
 PAYMENT, ORDER, SEALS = ID_PI_DATA.dotted_string, ID_OI_DATA.dotted_string, ID_PI_SEALS.dotted_string
 NOTES: Final = {
@@ -126,6 +126,19 @@ def _file(name: str) -> File:
     altered("seals-changed-gateway", "Other seals, seen by the gateway", "Linkage", part(SEALS, content="00"), gateway)
     altered("salt-changed", "Another salt of the order", "Linkage", part(ORDER, salt="00" * 32))
     altered("salt-too-short", "A salt of 15 octets", "Salt", part(ORDER, salt="00" * 15))
+    altered(
+        "signed-with-a-short-salt",
+        "A salt of 15 octets, with which the cardholder has signed",
+        "Salt",
+        lambda random, given: _salted(of, given),
+    )
+    altered(
+        "crl-enclosed",
+        "A CRL comes with the signature",
+        "Form",
+        lambda random, given: _signed(of, given, crls=revocation(of.crls[0])),
+        reason="decodingFailure",
+    )
     altered(
         "salt-and-content-shifted",
         "The last octet of the salt is the first of the content",
@@ -292,7 +305,10 @@ def _shifted(part: Mapping[str, str]) -> dict[str, str]:
 
 def _digest(form: Form, part: Mapping[str, str], name: str) -> str:
     oid = next(one for one in PURCHASE.part_types if one.dotted_string == part["type"])
-    return form.digest(Part(oid, bytes.fromhex(part["content"]), bytes.fromhex(part["salt"])), name).hex()
+    salt = bytes.fromhex(part["salt"])
+    made = Part(oid, bytes.fromhex(part["content"]), salt.ljust(16))
+    object.__setattr__(made, "salt", salt)  # a Part refuses a salt that is too short
+    return form.digest(made, name).hex()
 
 
 def _all(name: str, given: Mapping[str, Any], form: Form = PURCHASE) -> dict[str, str]:
@@ -312,6 +328,7 @@ def _signed(
     by: str = "cardholder",
     key: Any = None,
     detached: bool = True,
+    crls: bytes = b"",
 ) -> dict[str, str]:
     """Another signature over the same parts."""
     digests = _all(named or of.suite, given, form)
@@ -331,8 +348,15 @@ def _signed(
         by=by,
         key=key,
         detached=detached,
+        crls=crls,
     )
     return {"signature": signature.hex()}
+
+
+def _salted(of: World, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The order with a salt of 15 octets, signed as it is."""
+    parts = [{**part, "salt": part["salt"][:30]} if part["type"] == ORDER else part for part in given["parts"]]
+    return {"parts": parts, **_signed(of, {**given, "parts": parts})}
 
 
 def _resuited(of: World, given: Mapping[str, Any]) -> dict[str, str]:

@@ -137,10 +137,10 @@ def trader(scene: Scene, role: Role | None = None) -> dict[str, Any]:
         assert scene.hand.to is not None
         role = scene.hand.to
     transcript = []
-    for name, message in scene.sent.items():
-        if message is not scene.hand and KIND[name].sender is role:
+    for message in scene.sent.values():
+        if message is not scene.hand and KIND[message.name].sender is role:
             transcript.append({"sent": message.data.hex()})
-        elif message is not scene.hand and KIND[name].recipient is role:
+        elif message is not scene.hand and KIND[message.name].recipient is role:
             transcript.append({"received": message.data.hex()})
     order = {
         "lid_m": scene.order.lid_m.hex(),
@@ -188,8 +188,9 @@ def open_market(label: str, suite: str, **options: Any) -> Market:
 
 
 def open_scene(label: str, suite: str, amount: str = "EUR 42.00", **options: Any) -> Scene:
-    """A purchase about to begin."""
-    scene = begin(open_market(label, suite, **options), amount, DESCRIPTION)
+    """A purchase about to begin; the option ``terms`` is for ``Market.order``."""
+    terms = options.pop("terms", {})
+    scene = begin(open_market(label, suite, **options), amount, DESCRIPTION, **terms)
     scene.goes_on = True
     return scene
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from pki import ValidatedCertificate
@@ -111,14 +111,28 @@ class Scene:
         else:
             self.hand = None
             return reply
-        self.hand = self.sent[following.name] = following
+        self.take(following)
         return reply
 
+    def take(self, message: Outgoing) -> None:
+        """Take a message in hand; a second one of a name is known by another."""
+        self.hand = message
+        again = sum(message.name == other.name for other in self.sent.values())
+        self.sent[f"{message.name} {again + 1}" if again else message.name] = message
 
-def begin(market: Market | None = None, amount: str = "EUR 42.00", description: bytes = b"one book") -> Scene:
-    """The PInitReq of a new purchase is in hand."""
+    def until(self, name: str) -> Outgoing:
+        """Deliver messages until one of this name is in hand."""
+        while self.hand is None or self.hand.name != name:
+            self.deliver()
+        return self.hand
+
+
+def begin(
+    market: Market | None = None, amount: str = "EUR 42.00", description: bytes = b"one book", **terms: Any
+) -> Scene:
+    """The PInitReq of a new purchase is in hand; ``terms`` as for ``Market.order``."""
     market = market or Market.open()
-    order = market.order(amount, description)
+    order = market.order(amount, description, **terms)
     lid_c, first = market.cardholder.start(order)
     return Scene(market, order, lid_c, first, {first.name: first})
 
@@ -251,13 +265,21 @@ def opened(market: Market, name: str, data: bytes) -> Received[Any]:
 # --- changing --------------------------------------------------------------------------------------
 
 
+def forced(value: Any, **changes: Any) -> Any:
+    """The same value with other fields, whatever its own rules say about them: what a peer without them could send."""
+    made = object.__new__(type(value))
+    for field_ in fields(value):
+        object.__setattr__(made, field_.name, changes.get(field_.name, getattr(value, field_.name)))
+    return made
+
+
 def change(value: Any, path: str, new: Any) -> Any:
     """A copy with the field at this path replaced: ``change(body, "cap_item_seq.0.trans_ids.xid", xid)``."""
     name, _, rest = path.partition(".")
     if isinstance(value, list):
         inner = value[int(name)]
         return [*value[: int(name)], change(inner, rest, new) if rest else new, *value[int(name) + 1 :]]
-    return replace(value, **{name: change(getattr(value, name), rest, new) if rest else new})
+    return forced(value, **{name: change(getattr(value, name), rest, new) if rest else new})
 
 
 def exchange_of(endpoint: Endpoint) -> ValidatedCertificate:
@@ -285,15 +307,15 @@ def signed_again(
     """
     rrpid, trans_ids = kind.locate(body)
     over = over or header(sender.clock(), sender.party, rrpid, MessageIDs.of(trans_ids))
-    fields: dict[str, Any] = {"head": replace(sender.head(kind.content_type, to, over), **(head or {}))}
+    changed: dict[str, Any] = {"head": replace(sender.head(kind.content_type, to, over), **(head or {}))}
     packed = None
     if isinstance(baggage, PI):
         baggage = PaymentInstruction(pi=baggage)
     if baggage is not None:
         packed = baggage if isinstance(baggage, bytes) else encode(baggage)
-        fields["baggage_digest"] = baggage_digest(kind, packed)
+        changed["baggage_digest"] = baggage_digest(kind, packed)
     recipient = None if seal_to is None else exchange_of(seal_to)
-    fitting = replace(body, **fields)
+    fitting = forced(body, **changed)
     return sender.protect(kind, over, fitting, recipient=recipient, baggage=packed, also=also).outgoing.data
 
 

@@ -32,6 +32,7 @@ from vectors.recipes.hands import (
     taken_apart,
 )
 from vectors.recipes.purchase import few, slug
+from vectors.recipes.settlement import later, states
 
 OTHER: Final = PartyID(role=Role.merchant, brand="Marque", name="another")
 MESSAGES: Final = tuple(kind.name for kind in TRADE if kind.tag >= AUTH_REQ.tag)
@@ -68,8 +69,10 @@ def play(suite: str) -> Book:
             common(book, scene, sibling)
             if name in DEVIATIONS:
                 DEVIATIONS[name](book, scene, sibling)
+            later(book, scene, sibling)
         scene.deliver()
     business(book)
+    states(book)
     return book
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pki.der import encode, general_time
+from setproto.amounts import Ratio
 from setproto.errors import ErrorCode as E
 from setproto.messages.common import PartyID, Role, Thumbs
 from setproto.messages.purchase import PReq
@@ -33,6 +34,7 @@ from vectors.recipes.hands import (
     another_merchant,
     exchange_of,
     in_the_name_of,
+    opened,
     preq_again,
     remade,
     taken_apart,
@@ -40,6 +42,8 @@ from vectors.recipes.hands import (
 )
 
 OTHER: Final = PartyID(role=Role.merchant, brand="Marque", name="another")
+TWICE: Final = Ratio(numerator=2, denominator=1)
+HALF: Final = Ratio(numerator=1, denominator=2)
 MESSAGES: Final = ("PInitReq", "PInitRes", "PReq", "PRes", "InqReq", "InqRes")
 SIGNED: Final = ("PInitRes", "PReq", "PRes")
 """What is played in the other suites: the files there are large."""
@@ -70,7 +74,47 @@ def play(suite: str) -> Book:
         if name == ("InqRes" if suite == "p256" else SIGNED[-1]):
             break
         scene.deliver()
+    if suite == "p256":
+        ordered_twice(book)
+        asked_twice(book)
     return book
+
+
+def ordered_twice(book: Book) -> None:
+    """A second PReq, signed by the same cardholder, for a purchase that has its order."""
+    scene = open_scene("purchase ordered twice", book.suite)
+    scene.until("PReq")
+    market = scene.market
+    again = preq_again(market, taken_apart(market, scene.data), oi={"rrpid": bytes(20)})
+    scene.deliver()
+    book.group(trader(scene, Role.merchant), secrets(scene, "merchant"))
+    book.bad("preq-second", again, E.unknownXID, "preq", "the purchase has its order already", ("rule 4.8", "PX-7"))
+
+
+def asked_twice(book: Book) -> None:
+    """The answer to an inquiry, when another one has been sent."""
+    scene = open_scene("purchase asked twice", book.suite)
+    scene.until("InqRes")
+    late = scene.data
+    scene.take(scene.market.cardholder.inquire(scene.lid_c))
+    scene.hand = None
+    book.group(trader(scene, Role.cardholder), secrets(scene, "cardholder"))
+    mutation = "the answer to an older inquiry than the last"
+    book.bad("inqres-older", late, E.unknownRRPID, "inqres", mutation, ("rule 4.10", "PX-18"), flags=("Replay",))
+
+
+def shares(book: Book, scene: Scene, sibling: str) -> None:
+    """What a merchant says was done, of what was ordered."""
+    results = opened(scene.market, scene.hand.name, scene.data).body.pres_payload_seq[0].results if scene.hand else None
+    assert results is not None
+    status = "pres_payload_seq.0.results.auth_status.auth_ratio"
+    changes: dict[str, tuple[dict[str, Any], E, str]] = {
+        "more-authorised": ({status: TWICE}, E.unspecifiedFailure, "twice what was ordered is authorised")
+    }
+    if results.cap_status is not None:
+        half = {status: HALF}
+        changes["more-captured"] = (half, E.unspecifiedFailure, "more is captured than authorised")
+    each(book, scene, sibling, changes, "rule 4.9", "PX-18")
 
 
 def slug(name: str) -> str:
@@ -365,6 +409,7 @@ def pres(book: Book, scene: Scene, sibling: str) -> None:
         "rule 4.9",
         "PX-18",
     )
+    shares(book, scene, sibling)
     book.bad(
         f"{sibling}-other-merchant",
         remade(scene, sender=another_merchant(market, f"shop-{sibling}")),

@@ -14,7 +14,7 @@ from setproto.card import Card
 from setproto.crypto.possession import private_key_from, private_key_octets
 from setproto.errors import ErrorCode as E
 from setproto.market import ACQUIRER_BIN, BRAND
-from setproto.messages.codes import RequestType
+from setproto.messages.codes import RequestType, Wants
 from setproto.messages.common import PartyID, Role, Thumbs
 from setproto.messages.oids import ID_CERT_INQ_REQ_TBS, ID_PINIT_RES_DATA
 from setproto.messages.registration import PANData0, PANOnly, RegFormItem
@@ -22,9 +22,20 @@ from setproto.messages.wrapper import unwrap, wrap
 from setproto.roles.applicant import Applicant
 from setproto.roles.authority.ports import Verdict
 from setproto.roles.party import decoded
+from setproto.roles.ports import Outgoing
 from vectors.recipes.flows import OTHER_SUITES, UNKNOWN, Book, Played, flipped, party_group, played
 from vectors.recipes.office import ACCOUNT, ANSWERS, CARD, FORM, OTHER_CARD, Office
 from vectors.recipes.registration_hands import Draft, answered, ca_of, draft, inquiry, reg_form_req
+from vectors.recipes.registration_rules import (
+    answer_rules,
+    cert_req_rules,
+    certified_inquiry,
+    early_inquiry,
+    init_req_rules,
+    inquiry_rules,
+    reg_form_req_rules,
+    renewal_rules,
+)
 
 ROLES: Final = {Role.cardholder: "card", Role.merchant: "shop", Role.gateway: "gateway"}
 SECRETS: Final = (CARD.pan.reveal().encode(), ANSWERS["Password"].encode())
@@ -93,6 +104,9 @@ def play(suite: str) -> Book:
         story(book, suite, role)
     if suite == "p256":
         verdicts(book)
+        for role, wanted in RENEWALS.items():
+            for request_type in wanted:
+                renewal(book, role, request_type)
     return book
 
 
@@ -121,6 +135,39 @@ def story(book: Book, suite: str, role: Role) -> None:
             seen.append((by_applicant, message.data.hex()))
 
 
+RENEWALS: Final = {
+    Role.cardholder: (RequestType.cardRenewalSig,),
+    Role.merchant: (RequestType.merRenewalBoth, RequestType.merInitialEnc),
+}
+"""Requests that are signed with a certified key."""
+
+
+def renewal(book: Book, role: Role, request_type: RequestType) -> None:
+    """Somebody who has certificates asks for more; decided at the second asking."""
+    office = Office.open(book.suite)
+    first = office.applicant(role, lid_ee=b"registration")
+    seen: list[dict[str, str]] = []
+
+    def play(acting: Applicant, *acts: Callable[[], Outgoing], watch: bool = False) -> None:
+        for act in acts:
+            for message in office.steps(acting, act()):
+                if watch and message.name in ("CertReq", "CertInqReq"):
+                    book.group(ca_group(office, role, list(seen)), SECRETS)
+                    name = f"{ROLES[role]}-{request_type.name.lower()}-{message.name.lower()}"
+                    if message.name == "CertReq":
+                        renewal_rules(book, office, acting, message.data, name)
+                    elif request_type.wants is Wants.ENC:
+                        certified_inquiry(book, office, acting, message.data, name)
+                seen.append({"received" if message.name.endswith("Req") else "sent": message.data.hex()})
+
+    play(first, first.start, lambda: first.apply(ANSWERS))
+    again = office.applicant(
+        role, lid_ee=b"renewal", request_type=request_type, certified=first.certified().credentials
+    )
+    office.bank.verdicts = [Verdict.PENDING]
+    play(again, again.start, lambda: again.apply(ANSWERS), again.inquire, watch=True)
+
+
 def deviate(
     book: Book, office: Office, applicant: Applicant, message: str, data: bytes, sibling: str, *, every: bool
 ) -> None:
@@ -136,10 +183,14 @@ def deviate(
         return
     if message == "CertReq":
         cert_req(book, office, applicant, sibling)
+        cert_req_rules(book, office, applicant, sibling)
+        early_inquiry(book, office, applicant, sibling)
     elif message == "RegFormReq":
         form_req(book, office, applicant, sibling)
+        reg_form_req_rules(book, office, applicant, data, sibling)
     elif message.endswith("Res"):
         answers(book, office, applicant, message, data, sibling)
+        answer_rules(book, office, applicant, message, data, sibling)
     elif message == "CertInqReq":
         suite = key_suite(book.suite)
         book.bad(
@@ -150,7 +201,10 @@ def deviate(
             "signed with another key than the one that waits",
             ("rule 6.11.15",),
         )
+        inquiry_rules(book, office, applicant, sibling)
     else:
+        if message == "Me-AqCInitReq":
+            init_req_rules(book, data, sibling)
         wire = unwrap(data)
         assert wire.type is not None
         body = decoded(wire.type.body, wire.body)

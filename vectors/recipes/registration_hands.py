@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from setproto.messages.wrapper import MessageHeader, MessageIDs, header, header_
 from setproto.roles.applicant import Applicant
 from setproto.roles.authority import CertificateAuthority
 from setproto.roles.registration import account_digest, account_kind, seal_pair, sign_with_keys
-from vectors.recipes.hands import exchange_of
+from vectors.recipes.hands import exchange_of, forced
 from vectors.recipes.office import ANSWERS, Office
 
 KIND = {kind.name: kind for kind in MESSAGES.values()}
@@ -54,10 +54,12 @@ class Draft:
     """Instead of the right signatures."""
     linked: bool = True
     """Whether account_digest is made to fit."""
+    header_rrpid: bytes | None = None
+    """Instead of the one of the request."""
 
     def but(self, **changes: Any) -> Draft:
         """With other fields in the request."""
-        return replace(self, request=replace(self.request, **changes))
+        return replace(self, request=forced(self.request, **changes))
 
     def head(self, **changes: Any) -> Draft:
         """With other fields in its head."""
@@ -66,7 +68,8 @@ class Draft:
     @property
     def over(self) -> MessageHeader:
         """The header that it travels under."""
-        return header(self.request.request_date.as_datetime(), self.sender, self.request.rrpid, MessageIDs())
+        rrpid = self.header_rrpid or self.request.rrpid
+        return header(self.request.request_date.as_datetime(), self.sender, rrpid, MessageIDs())
 
     @property
     def content(self) -> bytes:
@@ -76,7 +79,7 @@ class Draft:
         }
         if self.linked and self.account is not None:
             changes["account_digest"] = account_digest(account_kind(self.applicant.party.role), self.account)
-        return encode(replace(self.request, **changes))
+        return encode(forced(self.request, **changes))
 
     def data(self, ca: CertificateAuthority | None = None) -> bytes:
         """The message, for the applicant's CA or another."""
@@ -111,7 +114,7 @@ def reg_form_req(office: Office, applicant: Applicant, pan_only: bytes | None = 
     assert isinstance(card, Card)
     rrpid = changes.pop("rrpid", None) or applicant.random(20)
     account = pan_only or encode(PANOnly.of(card.pan, applicant.random(32)))
-    over = applicant.header(rrpid, MessageIDs())
+    over = applicant.header(changes.pop("header_rrpid", rrpid), MessageIDs())
     body = RegFormReqData(
         head=applicant.head(REG_FORM_REQ.content_type, ca.party, over),
         rrpid=rrpid,
@@ -156,18 +159,21 @@ def answered(
     head: Mapping[str, Any] | None = None,
     clear: bool = False,
     revocation: Enclosed | None = None,
+    header_rrpid: bytes | None = None,
+    wired: Callable[[bytes, bytes], CertResWire] | None = None,
     **changes: Any,
 ) -> bytes:
     """An answer of the CA with other fields, signed by the CA's own key, or by that of another one.
 
-    ``revocation`` is enclosed instead of what the CA knows.  The applicant must be able to read the genuine answer.
+    ``revocation`` is enclosed instead of what the CA knows.  ``wired`` makes a CertRes of the signed body and the
+    sealed one.  The applicant must be able to read the genuine answer.
     """
     ca, wire = by or ca_of(office, applicant), unwrap(data)
     assert wire.type is not None
     received = said(applicant, data)
-    body = replace(received.body, **changes)
-    over = ca.header(body.rrpid, MessageIDs())
-    body = replace(
+    body = forced(received.body, **changes)
+    over = ca.header(header_rrpid or body.rrpid, MessageIDs())
+    body = forced(
         body,
         head=replace(
             ca.head(wire.type.content_type, received.body.head.recipient, over),
@@ -187,23 +193,32 @@ def answered(
         return wrap(wire.type, signed, over)
     record = applicant.enrolment()
     secrets = applicant._opened(record)
-    if secrets.back_key is None or clear:
+    if clear or (secrets.back_key is None and wired is None):
         return wrap(wire.type, encode(CertResWire(signed=signed)), over)
     assert record.form is not None
     assert record.ca is not None
-    context = ca.context(wire.type.content_type, record.ca, applicant._applying_as(record), None, body.rrpid)
-    sealed = seal(signed, SecretKey(secrets.back_key, record.form.lid_ca), context=context)
-    return wrap(wire.type, encode(CertResWire(sealed=sealed)), over)
+    context = ca.context(wire.type.content_type, record.ca, applicant._applying_as(record), None, over.rrpid)
+    sealed = seal(signed, SecretKey(secrets.back_key or bytes(32), record.form.lid_ca), context=context)
+    made = CertResWire(sealed=sealed) if wired is None else wired(signed, sealed)
+    return wrap(wire.type, encode(made), over)
 
 
-def inquiry(office: Office, applicant: Applicant, key: Any | None, certified: Signer | None = None) -> bytes:
-    """CertInqReq about an applicant's registration, signed with these keys."""
+def inquiry(
+    office: Office,
+    applicant: Applicant,
+    key: Any | None,
+    certified: Signer | None = None,
+    *,
+    header_rrpid: bytes | None = None,
+    **head: Any,
+) -> bytes:
+    """CertInqReq about an applicant's registration, signed with these keys; ``head``: other fields in its head."""
     record, ca = applicant.enrolment(), ca_of(office, applicant)
     assert record.form is not None
     sender, rrpid = applicant._applying_as(record), applicant.random(20)
-    over = header(office.clock(), sender, rrpid, MessageIDs())
+    over = header(office.clock(), sender, header_rrpid or rrpid, MessageIDs())
     body = CertInqReqData(
-        head=replace(applicant.head(CERT_INQ_REQ.content_type, ca.party, over), sender=sender),
+        head=replace(applicant.head(CERT_INQ_REQ.content_type, ca.party, over), **{"sender": sender, **head}),
         rrpid=rrpid,
         lid_ee=applicant._lid_ee,
         chall_ee3=applicant.random(20),

@@ -7,6 +7,7 @@ out the same each time; OAEP seeds and ML-KEM encapsulations cannot be handed in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -53,7 +54,7 @@ NOTES: Final = {
 }
 
 
-def _ephemeral(of: World, random: Random, recipient: Any) -> tuple[bytes, bytes]:
+def _ephemeral(of: World, random: Callable[[str], bytes], recipient: Any) -> tuple[bytes, bytes]:
     """An ephemeral public key and the shared secret."""
     if of.suite == "p256":
         key = ec.derive_private_key(int.from_bytes(random("ephemeral"), "big") % (ORDER_P256 - 1) + 1, ec.SECP256R1())
@@ -61,6 +62,11 @@ def _ephemeral(of: World, random: Random, recipient: Any) -> tuple[bytes, bytes]
         return key.public_key().public_bytes(*point), key.exchange(ec.ECDH(), recipient)
     secret = x25519.X25519PrivateKey.from_private_bytes(random("ephemeral"))
     return secret.public_key().public_bytes_raw(), secret.exchange(recipient)
+
+
+def _again(random: Random, count: int, label: str) -> bytes:
+    """Other octets for the same label each time."""
+    return random(label if count == 0 else f"{label} {count}")
 
 
 def agreement(
@@ -82,9 +88,11 @@ def agreement(
     wrapped: Callable[[bytes], bytes] = bytes,
     bits: bytes = BITS,
     twice: bool = False,
+    unused: int = 0,
 ) -> bytes:
-    """KeyAgreeRecipientInfo."""
-    public, secret = _ephemeral(of, random, recipient)
+    """KeyAgreeRecipientInfo.  ``unused`` bits of the ephemeral key, which then are zero as DER wants."""
+    made = (_ephemeral(of, partial(_again, random, count), recipient) for count in range(99))
+    public, secret = next(pair for pair in made if not pair[0][-1] & unused)
     used = context if derived is None else derived
     info = tlv(0x30, WRAP, tlv(0xA0, tlv(0x04, used)) if used else b"", bits)
     if of.suite == "p256":
@@ -99,7 +107,7 @@ def agreement(
     return tlv(
         0xA1,
         bytes((2, 1, version_of_info)),
-        tlv(0xA0, tlv(0xA1, originator or key_algorithm, tlv(0x03, b"\0", ephemeral(public)))),
+        tlv(0xA0, tlv(0xA1, originator or key_algorithm, tlv(0x03, bytes((unused,)), ephemeral(public)))),
         tlv(0xA1, tlv(0x04, shown)) if shown else b"",
         algorithm or tlv(0x30, scheme, wrap),
         tlv(0x30, key * (2 if twice else 1)),
@@ -359,6 +367,19 @@ def _file(name: str) -> File:
         "tag-truncated", "A tag of 12 octets, which its parameters announce", "Tag", tag=lambda t: t[:12], tag_length=12
     )
     bad("tag-length-differs", "The parameters say 12 octets, the tag has 16", "Tag", tag_length=12)
+    moved: list[bytes] = []
+
+    def shorter(encrypted: bytes) -> bytes:
+        moved[:] = [encrypted[-1:]]
+        return encrypted[:-1]
+
+    bad(
+        "tag-of-17-octets",
+        "The last octet of the ciphertext stands before the tag: together they are the same",
+        "Tag",
+        encrypted=shorter,
+        tag=lambda t: b"".join(moved) + t,
+    )
     bad("tag-empty", "No octet of tag", "Tag", tag=lambda t: b"")
     bad("nonce-of-16-octets", "AES-GCM takes it; the profile does not", "WrongAlgorithm", nonce_size=16)
     bad("other-cipher", "The identifier of AES-128-GCM, with AES-256", "WrongAlgorithm", cipher=GCM_128)
@@ -424,6 +445,13 @@ def _of_suite(name: str, bad: Callable[..., None]) -> None:
             "dhSinglePass-stdDH-sha1kdf is named",
             "WrongAlgorithm",
             algorithm=tlv(0x30, bytes.fromhex("06092b810510864 83f0002".replace(" ", "")), WRAP),
+        )
+    if name in ("p256", "ed25519"):
+        bad(
+            "ephemeral-with-an-unused-bit",
+            "The last bit of the ephemeral key, which is zero, counts as unused: a second encoding of it",
+            "InvalidKey",
+            unused=1,
         )
     if name == "ed25519":
         bad(

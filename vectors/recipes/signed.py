@@ -14,6 +14,7 @@ from setproto.crypto.signed import ID_BRAND_CRL_IDENTIFIER
 from setproto.crypto.suites import SHA256, SHA512, suite
 from setproto.messages.oids import ID_PINIT_RES_DATA, ID_PRES_DATA
 from vectors.recipes.common import BRAND, File, Made, Random, note
+from vectors.recipes.drafts import bci_of, crl_of
 from vectors.recipes.keys import CAS, SUITES, World, world
 
 TYPE: Final = "1.2.840.113549.1.9.3"
@@ -107,6 +108,7 @@ def signed_object(
     algorithm: bytes | None = None,
     certificates: bytes | None = None,
     crls: bytes = b"",
+    attributes_tag: int = 0xA0,
     unsigned: bytes = b"",
     signers: int = 1,
     detached: bool = False,
@@ -132,7 +134,7 @@ def signed_object(
         bytes((2, 1, signer_version)),
         tlv(0x80, subject_key_identifier(certificate)) if sid is None else sid,
         digest_algorithm or chosen.digest_algorithm,
-        tlv(0xA0, attributes),
+        tlv(attributes_tag, attributes),
         written,
         tlv(0x04, signature),
         unsigned,
@@ -542,17 +544,36 @@ def _file(name: str) -> File:
         version=5,
         crls=revocation(*of.crls, bci=of.bci, format=oid("2.25.99")),
     )
-    bad(
-        "two-bcis",
-        "Two BrandCRLIdentifiers",
-        "decodingFailure",
-        "Revocation",
-        informed,
-        learning,
-        version=5,
-        crls=tlv(0xA1, *of.crls, *2 * (tlv(0xA1, encode(ID_BRAND_CRL_IDENTIFIER), of.bci),)),
-    )
+    if name == "p256":
+        _forms(of, bad, informed, learning)
     return file
+
+
+def _forms(of: World, bad: Callable[..., None], informed: Any, learning: Any) -> None:
+    """What the form rules out in any suite, each time signed as it stands."""
+    own, spare = of.certificate("merchant"), of.certificate("merchantExchange")
+    decoding = "decodingFailure"
+    other = b"\xa2" + spare[1:]  # [2] AttributeCertificateV2, which no reader here knows
+    bad(
+        "other-certificate-format",
+        "Another kind of certificate is enclosed",
+        decoding,
+        "Encoding",
+        certificates=tlv(0xA0, own, other),
+        bound=[own, spare],
+    )
+    bad("certificates-tag", "The certificates under the tag [2]", decoding, "Encoding", certificates=tlv(0xA2, own))
+    bad("attributes-tag", "The signed attributes under the tag [2]", decoding, "Encoding", attributes_tag=0xA2)
+    bad("crls-empty", "The field for revocation data is there, and empty", decoding, "Encoding", crls=tlv(0xA1))
+    many = [crl_of(of, "merchantCA", number=number) for number in range(2, 67)]
+    bad("crls-65", "65 CRLs", decoding, "Revocation", crls=revocation(*many))
+    lists = [tlv(0xA1, encode(ID_BRAND_CRL_IDENTIFIER), bci) for bci in (of.bci, bci_of(of, of.crls))]
+    for label, comment, listed in (
+        ("two-brand-lists", "Two BrandCRLIdentifiers", lists),
+        ("other-revocation-tag", "A BrandCRLIdentifier under the tag [2]", [b"\xa2" + lists[0][1:]]),
+    ):
+        crls = tlv(0xA1, *sorted((*of.crls, *listed)))
+        bad(label, comment, decoding, "Revocation", informed, learning, version=5, crls=crls)
 
 
 def _flip_content(of: World, signed: str) -> str:

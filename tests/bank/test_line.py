@@ -1,0 +1,519 @@
+"""Gateway and bank over real TCP: what the book asks for when the wire is good, and when it is not (bank.md §5)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from setproto.amounts import CurrencyAmount
+from setproto.bank import records
+from setproto.bank.dialects import DIALECTS, Dialect
+from setproto.bank.messages import Codec
+from setproto.card import PAN
+from setproto.errors import UsageError
+from setproto.messages.codes import AuthCode
+from setproto.roles.ports import Advice, AdviceKind, NoReply
+from setproto.store import MemoryStore
+from setproto.store.sql import SQLStore
+from tests.bank.people import NOW, OPENING, PAN_DEBIT, PAN_POOR, PAN_SCRIPTED, make_bank
+from tests.bank.wire import Connected, advice, connected, euros, on_disk
+
+PATIENCE = 20.0
+"""Seconds that something may take on a busy machine; a test that holds does not wait for them."""
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[Connected]:
+    till = make_bank(on_disk(tmp_path))
+    with connected(till) as made:
+        yield made
+    till.bank.close()
+
+
+@pytest.fixture
+def lossy(tmp_path: Path) -> Iterator[Connected]:
+    """Where answers are not waited for long."""
+    till = make_bank(on_disk(tmp_path))
+    with connected(till, timeout=0.5) as made:
+        yield made
+    till.bank.close()
+
+
+def until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < deadline, "it does not come to pass"
+        time.sleep(0.01)
+
+
+def of(*mtis: str) -> Callable[[bytes], bool]:
+    return lambda message: message[:4].decode() in mtis
+
+
+def dropping(chosen: Callable[[bytes], bool]) -> Callable[[bytes], list[bytes]]:
+    return lambda message: [] if chosen(message) else [message]
+
+
+# --- a good wire --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [None, b"k" * 16], ids=["no MAC", "MAC"])
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
+def test_B8_the_whole_life_of_a_payment(tmp_path: Path, dialect: Dialect, key: bytes | None) -> None:
+    till = make_bank(on_disk(tmp_path))
+    with connected(till, dialect=dialect, mac_key=key) as line:
+        request, decision = line.buy(10_000)
+        assert decision.code is AuthCode.approved
+        assert decision.approval_code
+        assert till.available() == OPENING - 10_000
+        for kind, amount in (
+            (AdviceKind.CAPTURE, 4_000),
+            (AdviceKind.REVERSAL, 6_000),
+            (AdviceKind.CREDIT, 1_000),
+            (AdviceKind.CREDIT_REVERSAL, 1_000),
+            (AdviceKind.CAPTURE_REVERSAL, 4_000),
+            (AdviceKind.REVERSAL, 0),
+        ):
+            line.link.advise(advice(kind, request, amount, f"{amount}"))
+            if kind is AdviceKind.REVERSAL:
+                assert till.available() == OPENING - amount
+        assert till.available() == OPENING
+        assert line.link.authorize(line.request(OPENING + 1)).code is AuthCode.declined
+        assert line.settled()
+    till.bank.close()
+
+
+def test_the_same_reference_gets_the_same_answer(line: Connected) -> None:
+    request, decision = line.buy(10_000)
+    assert line.link.authorize(request) == decision
+    assert line.restart().authorize(request) == decision
+    assert line.till.available() == OPENING - 10_000
+    poor, declined = line.buy(1, PAN_POOR)
+    assert line.link.authorize(poor) == declined
+    assert declined.code is AuthCode.declined
+
+
+def test_an_advice_is_told_once(line: Connected) -> None:
+    request, _ = line.buy(10_000)
+    capture = advice(AdviceKind.CAPTURE, request, 4_000)
+    line.link.advise(capture)
+    sent = len(line.wire.passed)
+    line.link.advise(capture)
+    line.restart().advise(capture)
+    assert not [message for message in line.wire.passed[sent:] if of("0220", "0221")(message)]
+    assert line.till.available() == OPENING - 10_000
+    assert line.settled()
+
+
+def test_sign_on_comes_first(line: Connected) -> None:
+    line.buy(1)
+    kinds = [message[:4] for message in line.wire.passed]
+    assert kinds == [b"0800", b"0810", b"0100", b"0110"]
+    codec = Codec(lambda: NOW)
+    raw = codec.encode(line.till.request(1_000))
+    line.wire.send_raw(len(raw).to_bytes(2, "big") + raw)  # without a sign-on
+    assert line.till.available() == OPENING - 1
+
+
+def test_an_idle_line_is_kept_up_by_echoes(tmp_path: Path) -> None:
+    till = make_bank(on_disk(tmp_path))
+    with connected(till, idle=0.05) as line:
+        assert line.link.ready()
+        until(lambda: sum(b"301" in message[-3:] for message in line.wire.passed) >= 4)
+        line.wire.to_gateway = dropping(of("0810"))  # the bank has died without a word
+        until(lambda: line.link._connection is not None and not line.link._connection.open)
+    till.bank.close()
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        ({"amount": 100, "merchant": "a merchant with a long name"}, AuthCode.invalidTransaction),
+        ({"amount": 10**12}, AuthCode.amountError),
+        ({"amount": 100, "merchant": "shop-9"}, AuthCode.declined),
+    ],
+)
+def test_what_does_not_fit_on_the_line(line: Connected, request_: dict[str, object], code: AuthCode) -> None:
+    assert line.link.authorize(line.request(**request_)).code is code  # type: ignore[arg-type]
+    assert line.till.available() == OPENING
+
+
+def test_fractions_of_a_cent_are_refused(line: Connected) -> None:
+    request = line.request(100)
+    finer = CurrencyAmount(currency=978, amount=1, amt_exp10=-3)
+    assert line.link.authorize(replace(request, amount=finer)).code is AuthCode.amountError
+    coarser = CurrencyAmount(currency=978, amount=1, amt_exp10=2)
+    assert line.link.authorize(replace(request, amount=coarser)).code is AuthCode.approved
+    assert line.till.available() == OPENING - 10_000
+
+
+def test_a_terminal_has_eight_characters(line: Connected) -> None:
+    with pytest.raises(UsageError, match="eight"):
+        line.another(terminal="GW1")
+
+
+def test_B12_T63_the_wallet_pays_with_another_card(line: Connected) -> None:
+    _, first = line.buy(5_000, PAN_POOR)
+    assert first.code is AuthCode.declined
+    request, second = line.buy(5_000, PAN_DEBIT)
+    assert second.code is AuthCode.approved
+    line.link.advise(advice(AdviceKind.CAPTURE, request, 5_000))
+    assert (line.till.available(PAN_POOR), line.till.available()) == (0, OPENING - 5_000)
+    assert line.till.bank.statement("holder of 1881", NOW).lines[0].code == "51"
+    assert line.settled()
+
+
+# --- no answer ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lost", ["0100", "0110"])
+def test_B4_a_time_out_leaves_no_hold(lossy: Connected, lost: str) -> None:
+    """The request or its answer is lost: the reversal reaches the bank, and asking again is a new payment."""
+    spoil = dropping(of(lost))
+    lossy.wire.to_bank = lossy.wire.to_gateway = spoil
+    request = lossy.request(10_000)
+    with pytest.raises(NoReply):
+        lossy.link.authorize(request)
+    until(lambda: lossy.link.waiting() == 0)
+    assert lossy.till.available() == OPENING
+    lossy.wire.to_bank = lossy.wire.to_gateway = None
+    assert lossy.link.authorize(request).code is AuthCode.approved
+    assert lossy.till.available() == OPENING - 10_000
+    assert lossy.settled()
+
+
+def test_the_reversal_is_queued_before_the_gateway_is_told(lossy: Connected) -> None:
+    lossy.wire.to_gateway = dropping(of("0110", "0430"))
+    with pytest.raises(NoReply):
+        lossy.buy(10_000)
+    assert lossy.link.waiting() == 1
+
+
+def test_until_the_reversal_has_arrived_the_payment_is_not_asked_for_again(lossy: Connected) -> None:
+    lossy.wire.to_gateway = dropping(of("0110", "0430"))
+    request = lossy.request(10_000)
+    for _ in range(2):
+        with pytest.raises(NoReply):
+            lossy.link.authorize(request)
+    assert sum(of("0100", "0101")(message) for message in lossy.wire.passed) == 1
+    until(lambda: any(of("0421")(message) for message in lossy.wire.passed))
+    lossy.wire.to_gateway = None
+    assert lossy.link.authorize(request).code is AuthCode.approved
+    assert lossy.till.available() == OPENING - 10_000
+
+
+def test_B4_an_approval_that_comes_late_is_reversed(lossy: Connected) -> None:
+    """Even by a bank that has answered the reversal with 25 and approved after that."""
+    kept: list[bytes] = []
+
+    def hold_back(message: bytes) -> list[bytes]:
+        if of("0110")(message):
+            kept.append(message)
+            return []
+        return [message, *kept] if of("0430")(message) else [message]
+
+    lossy.wire.to_gateway = hold_back
+    with pytest.raises(NoReply):
+        lossy.buy(10_000)
+    until(lambda: sum(of("0420")(message) for message in lossy.wire.passed) == 2)
+    until(lambda: lossy.link.waiting() == 0)
+    assert lossy.till.available() == OPENING
+    assert lossy.settled()
+
+
+def test_a_scripted_card_answers_late_or_never(tmp_path: Path) -> None:
+    """bank.md §6: xx.68 a late approval, xx.91 no answer."""
+    till = make_bank(on_disk(tmp_path), late=0.7)
+    with connected(till, timeout=0.4) as line:
+        for amount in (10_68, 10_91):
+            with pytest.raises(NoReply):
+                line.buy(amount, PAN_SCRIPTED)
+            until(lambda: line.link.waiting() == 0)
+        until(lambda: sum(of("0110")(message) for message in line.wire.passed) == 1)
+        until(lambda: sum(of("0430")(message) for message in line.wire.passed) >= 3)
+        assert till.available(PAN_SCRIPTED) == OPENING
+        assert line.settled()
+    till.bank.close()
+
+
+def test_a_malfunction_is_no_answer(line: Connected) -> None:
+    """96: the bank rolled back, or not; nobody knows."""
+    with pytest.raises(NoReply):
+        line.buy(10_96, PAN_SCRIPTED)
+    until(lambda: line.link.waiting() == 0)
+    assert line.till.available(PAN_SCRIPTED) == OPENING
+
+
+def test_an_answer_about_something_else_is_no_answer(line: Connected) -> None:
+    def dearer(message: bytes) -> list[bytes]:
+        return [message.replace(f"{10_000:012d}".encode(), f"{1:012d}".encode())] if of("0110")(message) else [message]
+
+    line.wire.to_gateway = dearer
+    with pytest.raises(NoReply):
+        line.buy(10_000)
+    until(lambda: line.link.waiting() == 0)
+    assert line.till.available() == OPENING
+
+
+def test_a_partial_approval_is_a_decline_and_is_reversed(line: Connected) -> None:
+    line.wire.to_gateway = lambda message: [
+        message.replace(b"00GW000001", b"10GW000001") if of("0110")(message) else message
+    ]
+    _, decision = line.buy(10_000)
+    assert (decision.code, decision.approval_code) == (AuthCode.declined, None)
+    until(lambda: line.link.waiting() == 0)
+    assert line.till.available() == OPENING
+
+
+# --- the wire breaks ----------------------------------------------------------------------------
+
+
+def test_a_cut_line_is_made_again(line: Connected) -> None:
+    line.buy(1_000)
+    line.wire.cut()
+    until(lambda: line.link._connection is not None and not line.link._connection.open)
+    line.buy(1_000)
+    line.host.cut()
+    until(lambda: line.link._connection is not None and not line.link._connection.open)
+    line.buy(1_000)
+    assert line.till.available() == OPENING - 3_000
+    assert line.settled()
+
+
+def test_without_a_line_nothing_is_asked(line: Connected) -> None:
+    line.wire.up = False
+    request = line.request(1_000)
+    with pytest.raises(NoReply):
+        line.link.authorize(request)
+    assert not line.link.ready()
+    assert line.link.waiting() == 0  # nothing was sent, so there is nothing to reverse
+    line.wire.up = True
+    assert line.link.authorize(request).code is AuthCode.approved
+
+
+@pytest.mark.parametrize("when", ["0100", "0110"])
+def test_a_line_that_breaks_in_between(line: Connected, when: str) -> None:
+    broken = threading.Event()
+
+    def breaking(message: bytes) -> list[bytes]:
+        if of(when)(message) and not broken.is_set():
+            broken.set()
+            line.wire.cut()
+            return []
+        return [message]
+
+    line.wire.to_bank = line.wire.to_gateway = breaking
+    request = line.request(10_000)
+    with pytest.raises(NoReply):
+        line.link.authorize(request)
+    until(lambda: line.link.waiting() == 0)
+    assert line.till.available() == OPENING
+    assert line.link.authorize(request).code is AuthCode.approved
+    assert line.till.available() == OPENING - 10_000
+    assert line.settled()
+
+
+@pytest.mark.parametrize("lost", ["0220", "0230"])
+def test_an_advice_without_an_answer_is_repeated_under_its_name(lossy: Connected, lost: str) -> None:
+    request, _ = lossy.buy(10_000)
+    lossy.wire.to_bank = lossy.wire.to_gateway = dropping(of(lost))
+    capture = advice(AdviceKind.CAPTURE, request, 10_000)
+    with pytest.raises(NoReply):
+        lossy.link.advise(capture)
+    lossy.wire.to_bank = lossy.wire.to_gateway = None
+    lossy.restart().advise(capture)
+    first, repeat = (m for m in lossy.wire.passed if of("0220", "0221")(m))
+    assert (first[:4], repeat[:4]) == (b"0220", b"0221")
+    assert first[4:] == repeat[4:]
+    lossy.link.advise(advice(AdviceKind.CREDIT, request, 10_000))
+    assert lossy.till.available() == OPENING
+    assert lossy.settled()
+
+
+def test_between_two_sendings_some_time_passes(tmp_path: Path) -> None:
+    till = make_bank(on_disk(tmp_path))
+    with connected(till, timeout=0.4, retries=(60.0,)) as line:
+        request, _ = line.buy(10_000)
+        line.wire.to_bank = dropping(of("0220", "0221"))
+        capture = advice(AdviceKind.CAPTURE, request, 10_000)
+        for _ in range(3):
+            with pytest.raises(NoReply):
+                line.link.advise(capture)
+        assert sum(of("0220", "0221")(message) for message in line.wire.passed) == 1
+        line.wire.to_bank = None
+        line.wire.cut()  # and when the line is made anew, at once
+        until(lambda: line.link._connection is not None and not line.link._connection.open)
+        line.link.advise(capture)
+        assert line.settled()
+    till.bank.close()
+
+
+def test_duplicates_and_reordering_change_nothing(line: Connected) -> None:
+    def twice() -> Callable[[bytes], list[bytes]]:
+        held: list[bytes] = []
+
+        def spoil(message: bytes) -> list[bytes]:
+            late, held[:] = held[:], [message]
+            return [message, message, *late]
+
+        return spoil
+
+    line.wire.to_bank, line.wire.to_gateway = twice(), twice()
+    request, decision = line.buy(10_000)
+    assert decision.code is AuthCode.approved
+    line.link.advise(advice(AdviceKind.CAPTURE, request, 4_000))
+    line.link.advise(advice(AdviceKind.CREDIT, request, 1_000))
+    assert line.till.available() == OPENING - 9_000
+    assert line.settled()
+
+
+GARBAGE = [b"", b"\x00\x00", b"\xff\xff" + b"x" * 100, b"\x00\x05hello", b"GET / HTTP/1.1\r\n\r\n", b"\x00"]
+
+
+@pytest.mark.parametrize("octets", GARBAGE, ids=range(len(GARBAGE)))
+def test_garbage_disturbs_nobody(line: Connected, octets: bytes) -> None:
+    assert line.link.ready()
+    line.wire.send_raw(octets)
+    line.wire.to_gateway = lambda message: [b"garbage", message, b"0110"]
+    line.wire.to_bank = lambda message: [b"garbage", message]
+    _, decision = line.buy(10_000)
+    assert decision.code is AuthCode.approved
+    assert line.till.available() == OPENING - 10_000
+
+
+# --- restarts -----------------------------------------------------------------------------------
+
+
+def test_B4_a_gateway_that_dies_while_it_waits(lossy: Connected) -> None:
+    """Killed between writing the request down and writing the answer down: the next process reverses it."""
+    lossy.wire.to_gateway = dropping(of("0110"))
+    request = lossy.request(10_000)
+    dying = lossy.link
+    dying._give_up = lambda *arguments: None  # type: ignore[method-assign]
+    with pytest.raises(NoReply):
+        dying.authorize(request)
+    assert lossy.till.available() == OPENING - 10_000
+    lossy.wire.to_gateway = None
+    lossy.restart()
+    until(lambda: lossy.till.available() == OPENING)
+    until(lossy.settled)
+    assert lossy.link.authorize(request).code is AuthCode.approved
+    assert lossy.till.available() == OPENING - 10_000
+
+
+def test_a_restart_goes_on_with_the_numbers(line: Connected) -> None:
+    line.buy(100)
+    line.restart()
+    line.buy(100)
+    codec = Codec(lambda: NOW)
+    stans = {codec.decode(message)[11] for message in line.wire.passed if of("0100")(message)}
+    assert len(stans) == 2
+    assert line.till.available() == OPENING - 200
+
+
+def test_trace_numbers_wrap_and_skip_zero() -> None:
+    store = MemoryStore()
+    with store.transaction() as transaction:
+        assert records.reserve_stans(transaction, "GW000001", 2) == ["000001", "000002"]
+        records.reserve_stans(transaction, "GW000001", 999_995)
+        assert records.reserve_stans(transaction, "GW000001", 4) == ["999998", "999999", "000001", "000002"]
+        assert records.reserve_stans(transaction, "GW000002", 1) == ["000001"]
+
+
+def test_two_gateways_on_one_store(line: Connected) -> None:
+    """Each has its terminal; what one asked for, the other can capture, under the first one's terminal."""
+    request, _ = line.buy(10_000)
+    other = line.another(terminal="GW000002")
+    assert other.authorize(request).code is AuthCode.approved  # the same answer
+    other.advise(advice(AdviceKind.CAPTURE, request, 10_000))
+    own = line.request(500)
+    assert other.authorize(own).code is AuthCode.approved
+    line.link.advise(advice(AdviceKind.CAPTURE, own, 500))
+    assert line.till.available() == OPENING - 10_500
+    assert line.settled()
+
+
+def test_a_gateway_takes_up_what_another_left(lossy: Connected) -> None:
+    """The first died waiting; the merchant's repetition reaches the second, which repeats under the same name."""
+    lossy.wire.to_gateway = dropping(of("0110"))
+    request = lossy.request(10_000)
+    lossy.link._give_up = lambda *arguments: None  # type: ignore[method-assign]
+    with pytest.raises(NoReply):
+        lossy.link.authorize(request)
+    lossy.wire.to_gateway = None
+    other = lossy.another(terminal="GW000002")
+    assert other.authorize(request).code is AuthCode.approved
+    lossy.restart()  # the first comes back: there is nothing to reverse any more
+    assert lossy.till.available() == OPENING - 10_000
+    assert lossy.settled()
+
+
+# --- for a person -------------------------------------------------------------------------------
+
+
+def test_what_the_bank_refuses_although_it_cannot_is_listed(line: Connected) -> None:
+    request, _ = line.buy(10_000)
+    line.till.bank.engine.dispose()
+    stranger = Advice(AdviceKind.CAPTURE, b"r" * 40, b"unknown", euros(5))
+    line.link.advise(stranger)
+    line.link.advise(advice(AdviceKind.CAPTURE_REVERSAL, request, 5))  # of a capture that never was
+    line.link.advise(advice(AdviceKind.CAPTURE, request, 10_001))  # 13
+    assert len(line.link.manual()) == 3
+    assert line.till.sound()
+
+
+def test_a_reversal_that_is_too_old_goes_to_a_person(lossy: Connected) -> None:
+    lossy.wire.to_gateway = dropping(of("0110", "0430"))
+    with pytest.raises(NoReply):
+        lossy.buy(10_000)
+    lossy.link.close()
+    lossy.till.clock.now = lossy.till.clock.now.replace(month=12)
+    lossy.restart()
+    until(lambda: lossy.link.waiting() == 0)
+    assert len(lossy.link.manual()) == 1
+
+
+def test_B6_totals_agree_or_name_the_payments(line: Connected) -> None:
+    first, _ = line.buy(10_000)
+    second, _ = line.buy(500)
+    line.link.advise(advice(AdviceKind.CAPTURE, first, 10_000))
+    line.link.advise(advice(AdviceKind.CAPTURE, second, 500))
+    line.link.advise(advice(AdviceKind.CREDIT, first, 100))
+    assert line.link.reconcile("shop-1", 978, "1122") == []
+    # The gateway believes in a capture that the bank refused.
+    with line.store.transaction() as transaction:
+        record = records.find_advice(transaction, second.reference + b"CAPTURE/1")
+        assert record is not None
+        name = records.Name(terminal="GW000001", stan="999999", sent="1122093000")
+        wrong = records.AdviceRecord(**{**vars(record), "name": name})
+        records.keep_advice(transaction, second.reference + b"CAPTURE/2", wrong)
+        payment = records.find_payment(transaction, second.reference)
+        assert payment is not None
+    assert line.link.reconcile("shop-1", 978, "1122") == [payment.rrn]
+
+
+# --- secrecy ------------------------------------------------------------------------------------
+
+
+def test_no_card_number_in_clear_at_rest(tmp_path: Path) -> None:
+    """P1, 3.5.1: neither the bank's database nor the link's has the digits, in any of the usual writings."""
+    till = make_bank(on_disk(tmp_path))
+    store = SQLStore(f"sqlite:///{tmp_path / 'link.db'}", "link")
+    with connected(till, store=store) as line:
+        request, _ = line.buy(10_000)
+        line.link.advise(advice(AdviceKind.CAPTURE, request, 10_000))
+        line.buy(OPENING)
+    till.bank.close()
+    store.close()
+    files = [path for path in tmp_path.iterdir() if path.is_file()]
+    data = b"".join(path.read_bytes() for path in files)
+    assert len(data) > 10_000
+    assert b"shop-1" in data  # the search finds what is there
+    digits = PAN(PAN_DEBIT).reveal()
+    for secret in (digits.encode(), bytes.fromhex(digits), digits.encode("utf-16-le"), b"s" * 32, b"203012"):
+        assert secret not in data
