@@ -6,6 +6,7 @@ The CA asks whether a card is genuine, and enrols it; whoever asks for a stateme
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import select
@@ -14,15 +15,17 @@ from starlette.responses import Response
 from starlette.routing import Router
 
 from pki import PathValidator
+from setproto.bank import host
 from setproto.bank.bank import Bank, BankConfig
 from setproto.card import PAN, Card, CardExpiry, CardSecret
 from setproto.errors import UsageError
 from setproto.roles.ports import Clock
-from setproto.server import config
-from setproto.server.config import octets
-from setproto.server.http import LEARN_SECONDS, Refusal, Server, bearer, reply
+from setproto.server import config, public
+from setproto.server.config import load, octets
+from setproto.server.http import LEARN_SECONDS, Refusal, Server, bearer, now, reply, run
+from setproto.server.metrics import Metrics
 
-__all__ = ["application", "look", "opened"]
+__all__ = ["application", "look", "opened", "serve"]
 
 STATEMENT: Final = "application/cms"
 """Media type of a request for a statement (RFC 7193)."""
@@ -99,3 +102,23 @@ def _card(form: dict[str, object], brand: str) -> Card:
         return Card(brand, PAN(_text(form, "pan")), CardExpiry(_text(form, "expiry")))
     except ValueError as failure:
         raise UsageError(str(failure)) from None
+
+
+def serve(file: Path) -> None:
+    """Serve by a configuration file until SIGINT or SIGTERM.  Errors: those of what it reads, and OSError for an
+    address that cannot be had."""
+    configured = load(config.BankConfig, file)
+    validator = public.validator(configured.trust.directory, configured.trust.suite)
+    role = opened(configured, validator, now)
+    server = Server("bank", configured.limits, Metrics(), lambda: look(role))
+    secret = configured.secret.get_secret_value()
+    line = host.serve(role, *configured.iso8583)
+    try:
+        run(
+            application(role, server, secret, public.learning(validator, configured.trust.directory)),
+            [configured.listen],
+            configured.tls,
+        )
+    finally:
+        line.close()
+        role.close()

@@ -5,6 +5,7 @@ What the CA publishes is renewed in time, and written where the other servers re
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -15,20 +16,25 @@ from starlette.routing import Router
 
 from pki import PathValidator, check_bci, check_crl
 from setproto.ca.office import Office
-from setproto.ca.registrar import Operator
+from setproto.ca.registrar import Operator, certificate_authority, registration_key
 from setproto.ca.vault import Vault
 from setproto.card import PANSecret, cardholder_name
 from setproto.client import REGISTRATION, REGISTRATION_INITIATION, HTTPTransport
 from setproto.errors import Unreachable
+from setproto.messages.common import Role
 from setproto.roles.authority import CertificateAuthority
 from setproto.roles.authority.issuing import nonce_cca
-from setproto.roles.authority.ports import Application, CardApplication, Decision, Verdict
+from setproto.roles.authority.ports import Application, Approval, CardApplication, Decision, Verdict
 from setproto.roles.ports import Clock, Store
 from setproto.server import public
-from setproto.server.http import Server
+from setproto.server.config import CAConfig, load
+from setproto.server.http import Server, now, run
+from setproto.server.metrics import Metrics
+from setproto.server.stores import look, open_store
 from setproto.server.talk import Talk
+from setproto.settings import read_secret
 
-__all__ = ["BankDesk", "Publisher", "application"]
+__all__ = ["BankDesk", "Publisher", "application", "serve"]
 
 _LOG: Final = structlog.get_logger()
 PUBLISH_SECONDS: Final = 600.0
@@ -110,3 +116,29 @@ def application(ca: CertificateAuthority, publisher: Publisher, server: Server) 
     talk = Talk(ca, server.metrics)
     routes = [server.messages((REGISTRATION, REGISTRATION_INITIATION), talk.answer)]
     return server.app(routes, {PUBLISH_SECONDS: publisher.publish})
+
+
+def serve(file: Path) -> None:
+    """Serve by a configuration file until SIGINT or SIGTERM.  Errors: those of what it reads, and OSError for an
+    address that cannot be had."""
+    config = load(CAConfig, file)
+    store = open_store(config.database, "ca")
+    with store.transaction() as transaction:
+        suite = Office(transaction, now()).hierarchy.key_suite
+    passphrase = read_secret(config.passphrase_file)
+    with store.transaction() as transaction:
+        vault = Vault.open(transaction, passphrase, suite)
+        office = Office(transaction, now(), vault)
+        name = office.named(f"{config.brand}/cardholder-ca").name
+        country = office.hierarchy.country_of(office.hierarchy.brand_named(config.brand))
+    desk = BankDesk(
+        Approval(country, config.bank_name),
+        config.brand,
+        registration_key(vault, name),
+        HTTPTransport(config.bank.url, verify=config.bank.verify),
+        config.bank.secret.get_secret_value(),
+    )
+    role, _ = certificate_authority(store, vault, Role.cardholder, config.brand, desk, clock=now, random=os.urandom)
+    publisher = Publisher(store, vault, now, (role.validator,), config.public)
+    server = Server("ca", config.limits, Metrics(), lambda: look(store))
+    run(application(role, publisher, server), [config.listen], config.tls)

@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -37,7 +38,7 @@ from setproto.server.config import TLS, Limits
 from setproto.server.metrics import Metrics
 from setproto.settings import read_secret
 
-__all__ = ["JSON", "LEARN_SECONDS", "Answered", "Refusal", "Server", "bearer", "error", "reply", "run"]
+__all__ = ["JSON", "LEARN_SECONDS", "Answered", "Refusal", "Server", "bearer", "error", "now", "reply", "run"]
 
 T = TypeVar("T")
 _LOG: Final = structlog.get_logger()
@@ -46,6 +47,11 @@ LEARN_SECONDS: Final = 30.0
 """How often new revocation data are looked for."""
 _STOPPING_SECONDS: Final = 10
 """How long requests that are being answered are waited for when the server stops."""
+
+
+def now() -> datetime:
+    """The time by the machine's clock."""
+    return datetime.now(UTC)
 
 
 class Refusal(Exception):
@@ -259,6 +265,7 @@ def run(app: Router, addresses: Sequence[tuple[str, int]], tls: TLS | None) -> N
         proxy_headers=False,
         ws="none",
         lifespan="on",
+        timeout_keep_alive=60,
         timeout_graceful_shutdown=_STOPPING_SECONDS,
         ssl_certfile=None if tls is None else tls.certificate,
         ssl_keyfile=None if tls is None else tls.key,

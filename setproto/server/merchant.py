@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -30,14 +32,18 @@ from setproto.messages.wrapper import unwrap
 from setproto.roles.cardholder import merchant_name
 from setproto.roles.merchant import Merchant, records
 from setproto.roles.ports import Event, EventKind, Outgoing, Reply
-from setproto.server.config import MerchantConfig
-from setproto.server.http import JSON, LEARN_SECONDS, Answered, Refusal, Server, bearer, reply
+from setproto.server import public
+from setproto.server.config import MerchantConfig, load
+from setproto.server.http import JSON, LEARN_SECONDS, Answered, Refusal, Server, bearer, now, reply, run
+from setproto.server.keys import load_credentials
+from setproto.server.metrics import Metrics
+from setproto.server.stores import look, open_store
 from setproto.server.talk import Talk
 from setproto.shop import books, orders
 from setproto.shop.books import Entry
-from setproto.shop.catalogue import Catalogue
+from setproto.shop.catalogue import Catalogue, parse
 
-__all__ = ["Shop", "application"]
+__all__ = ["Shop", "application", "serve"]
 
 _LOG: Final = structlog.get_logger()
 AGAIN_SECONDS: Final = 2.0
@@ -283,6 +289,36 @@ def application(shop: Shop, server: Server, config: MerchantConfig, learn: Calla
         ],
         {AGAIN_SECONDS: shop.ask_again, LEARN_SECONDS: learn},
     )
+
+
+def serve(file: Path) -> None:
+    """Serve by a configuration file until SIGINT or SIGTERM.  Errors: those of what it reads, and OSError for an
+    address that cannot be had."""
+    config = load(MerchantConfig, file)
+    store = open_store(config.database, "merchant")
+    validator = public.validator(config.trust.directory, config.trust.suite)
+    cert_pe, *held = public.certificates(config.gateway_certificate)
+    role = Merchant(
+        load_credentials(config.keys, Role.merchant, validator, now()),
+        validator,
+        store,
+        cert_pe=cert_pe,
+        clock=now,
+        random=os.urandom,
+        held=held,
+        category=config.category,
+    )
+    metrics = Metrics()
+    shop = Shop(
+        role,
+        HTTPTransport(config.gateway, verify=config.gateway_verify, timeout=config.gateway_seconds),
+        parse(config.catalogue.read_text(encoding="utf-8"), str(config.catalogue)),
+        Talk(role, metrics),
+        capture_now=config.capture == "sale",
+    )
+    server = Server("merchant", config.limits, metrics, lambda: look(store))
+    app = application(shop, server, config, public.learning(validator, config.trust.directory))
+    run(app, [config.listen, config.operator.listen], config.tls)
 
 
 def _octets(text: str) -> bytes:

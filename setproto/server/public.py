@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography import x509
@@ -14,7 +15,7 @@ from setproto.ca.office import Office
 from setproto.errors import UsageError
 from setproto.reading.pem import blocks, to_pem
 
-__all__ = ["certificates", "contents", "learn", "validator", "write"]
+__all__ = ["certificates", "contents", "learn", "learning", "validator", "write"]
 
 MAX_FILE = 1 << 20
 """Octets of a file of certificates that are read at most."""
@@ -60,6 +61,11 @@ def learn(validator: PathValidator, directory: Path) -> None:
         validator.add_crl(crl)
     for bci in certificates(directory / "bcis.pem"):
         validator.add_bci(bci)
+
+
+def learning(validator: PathValidator, directory: Path) -> Callable[[], None]:
+    """``learn``, to be done from time to time."""
+    return lambda: learn(validator, directory)
 
 
 def certificates(file: Path) -> list[bytes]:

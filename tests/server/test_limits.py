@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from pki.der import decode
-from setproto.client import PAYMENT, REGISTRATION, HTTPTransport
+from setproto.client import PAYMENT, REGISTRATION
 from setproto.errors import UsageError
 from setproto.messages.error import Error
 from setproto.messages.wrapper import MAX_MESSAGE, unwrap
@@ -178,9 +178,3 @@ def test_more_than_can_wait_are_turned_away() -> None:
     assert sorted(requests(server, slow, 5)) == [202, 202, 202, 503, 503]
     may_go_on.set()
     server.close()
-
-
-def test_a_client_says_what_is_wrong_with_a_url() -> None:
-    for url in ("ftp://x", "127.0.0.1:80", "http://"):
-        with pytest.raises(UsageError, match="no URL of a server"):
-            HTTPTransport(url)
