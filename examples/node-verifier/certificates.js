@@ -51,6 +51,7 @@ const EXCHANGE_USAGE = { p256: [4], ed25519: [4], rsa3072: [2, 3], mldsa65: [2] 
 // --- names -----------------------------------------------------------------------------------------
 
 const ATTRIBUTES = ["2.5.4.6", "2.5.4.10", "2.5.4.11", "2.5.4.3"];
+const SURROGATE = /[\ud800-\udfff]/;
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]|[^\P{Z} ]/u;
 
 /** The relative names of a Name: for each its attributes, as type and text. */
@@ -146,14 +147,14 @@ function hashedRootKey(octets) {
   return digest.length === 32 ? digest : refuse("hashedRootKey");
 }
 
-/** SETString: VisibleString whenever that suffices, else BMPString. */
+/** SETString: VisibleString whenever that suffices, else BMPString, which ends with the first plane. */
 function setString({ tag, content }, limit) {
   let text;
   if (tag === 0x1a && content.every((octet) => octet < 0x80)) text = content.toString("latin1");
   else if (tag === 0x1e && content.length % 2 === 0) text = Buffer.from(content).swap16().toString("utf16le");
   const ascii = /^[\x00-\x7f]*$/.test(text ?? "");
   if (text === undefined || ascii !== (tag === 0x1a)) refuse("SETString");
-  if (text.length < 1 || text.length > limit || UNPRINTABLE.test(text)) refuse("SETString");
+  if (text.length < 1 || text.length > limit || UNPRINTABLE.test(text) || SURROGATE.test(text)) refuse("SETString");
   return text;
 }
 

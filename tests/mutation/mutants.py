@@ -1,10 +1,10 @@
 """The mutants: the library with one check taken out, by a switch that is put in as it is imported.
 
-A check is an ``if`` whose whole body raises, which is made never to hold, or, where several conditions are joined by
-``or``, one of them; or a call made for its exceptions alone, to a function whose name says that it checks, which is
-left out.  What raises UsageError or TypeError, or ValueError in a constructor, guards against the caller's own
-mistakes, which no message can make, and is no check here.  Mutants are named by module, function and the text of the
-check, so that a report stays readable when lines move.
+A check is an ``if`` whose whole body raises, or returns the code of a refusal, which is made never to hold, or, where
+several conditions are joined by ``or``, one of them; or a call made for its exceptions alone, to a function whose name
+says that it checks, which is left out. What raises UsageError or TypeError, or ValueError in a constructor, guards
+against the caller's own mistakes, which no message can make, and is no check here. Mutants are named by module,
+function and the text of the check, so that a report stays readable when lines move.
 
 Every check gets a switch when its module is imported, and :data:`SWITCH` says which one is out, and notes which checks
 have refused something: a check that refuses nothing in a run can be taken out without anybody noticing in that run, so
@@ -22,17 +22,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 ROOT = Path(__file__).resolve().parents[2]
 
 MODULES = (
-    *(f"pki.{name}" for name in ("checking", "extensions", "suites", "signed", "rules", "engine")),
+    *(f"pki.{name}" for name in ("names", "profiles", "checking", "extensions", "suites", "signed", "rules", "engine")),
     *(f"pki.{name}" for name in ("revocation", "bci", "path")),
     *(f"setproto.crypto.{name}" for name in ("signed", "sealed", "recipients", "dual", "possession", "suites")),
-    *(f"setproto.messages.{name}" for name in ("common", "wrapper", "payment", "registration")),
+    *(f"setproto.messages.{name}" for name in ("common", "wrapper", "error", "purchase")),
+    *(f"setproto.messages.{name}" for name in ("payment", "batch", "registration")),
+    *(f"setproto.{name}" for name in ("amounts", "card")),
     *(f"setproto.roles.{name}" for name in ("credentials", "party", "endpoint", "registration")),
     *(f"setproto.roles.{name}" for name in ("cardholder", "applicant")),
     *(f"setproto.roles.gateway.{name}" for name in ("__init__", "instruction", "authorization", "clearing")),
+    *(f"setproto.roles.gateway.{name}" for name in ("batches", "batch_admin", "records")),
     *(f"setproto.roles.merchant.{name}" for name in ("__init__", "responses")),
     "setproto.roles.authority.__init__",
 )
@@ -67,6 +71,25 @@ def _own_mistake(node: ast.Raise, constructing: bool) -> bool:
     called = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
     own = ("UsageError", "TypeError", "ValueError") if constructing else ("UsageError", "TypeError")
     return isinstance(called, ast.Name) and called.id in own
+
+
+def _refuses(node: ast.stmt, constructing: bool) -> bool:
+    """Whether a statement refuses: raises, or returns the code of a refusal."""
+    if isinstance(node, ast.Raise):
+        return not _own_mistake(node, constructing)
+    if not isinstance(node, ast.Return) or node.value is None:
+        return False
+    names = [part for part in ast.walk(node.value) if isinstance(part, ast.Attribute)]
+    calls = [part.func for part in ast.walk(node.value) if isinstance(part, ast.Call)]
+    return any(isinstance(called, ast.Name) and called.id == "_refusal" for called in calls) or any(
+        isinstance(name.value, ast.Name) and name.value.id in REFUSALS and name.attr not in FINE for name in names
+    )
+
+
+REFUSALS: Final = ("AuthRevCode", "BAStatus", "CapCode", "CapRevOrCredCode", "CertStatusCode")
+"""The lists of codes that are returned."""
+FINE: Final = ("success", "approved", "requestComplete")
+"""Codes that refuse nothing."""
 
 
 @dataclass
@@ -128,9 +151,7 @@ class _Checks(ast.NodeTransformer):
 
     def visit_If(self, node: ast.If) -> ast.AST:
         constructing = self._inside[-1:] == ["__init__"]
-        if node.orelse or not all(
-            isinstance(item, ast.Raise) and not _own_mistake(item, constructing) for item in node.body
-        ):
+        if node.orelse or not all(_refuses(item, constructing) for item in node.body):
             self.generic_visit(node)
             return node
         test = node.test

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 
@@ -25,6 +26,13 @@ def test_reasons_are_of_mutants_that_exist() -> None:
     names = {mutant.name for mutant in mutants()}
     assert set(reasons()) <= names
     assert all(len(reason) > 20 for reason in reasons().values())
+
+
+def test_the_vectors_that_reasons_name_are_there() -> None:
+    ids = {question.id.rsplit(".", 1)[0] if "." in question.id else question.id for question in questions()}
+    named = {name for reason in reasons().values() for name in re.findall(r"[a-z]+::[a-z0-9-]+", reason)}
+    assert len(named) > 10
+    assert named <= ids
 
 
 NOTICED = (

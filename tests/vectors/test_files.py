@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,6 +60,11 @@ def test_there_are_enough_of_them_and_half_are_negative() -> None:
 
 OWN = [file for file in vectors.files() if file.name.split(".")[0] in STATELESS]
 """The others are held by test_flows.py."""
+
+
+def test_the_readme_says_how_many_there_are() -> None:
+    total = sum(len(group.tests) for file in load_all() for group in file.testGroups)
+    assert f"[{total:,} vectors](vectors/README.md)" in (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("file", OWN, ids=lambda file: file.name)

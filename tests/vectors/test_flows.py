@@ -15,7 +15,7 @@ from setproto.messages.wrapper import unwrap
 from vectors.recipes.flows import OTHER_SUITES, Played, holds, outcome
 
 AREAS = [
-    *(f"{area}.p256" for area in ("payment", "privacy", "purchase", "registration", "replay")),
+    *(f"{area}.p256" for area in ("payment", "privacy", "purchase", "recurring", "registration", "replay")),
     *(f"{area}.{suite}" for area in ("purchase", "registration") for suite in OTHER_SUITES),
 ]
 

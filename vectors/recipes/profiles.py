@@ -29,7 +29,7 @@ from vectors.recipes.common import Case
 from vectors.recipes.drafts import LIFE, SECOND, UNKNOWN, Cases, Draft, bci_of, crl_of, good_chain
 from vectors.recipes.keys import BEGIN, CAS, NOW, Pair, World, world
 
-VERSION, SERIAL, ALGORITHM, VALIDITY, KEY = 0, 1, 2, 4, 6
+VERSION, SERIAL, ALGORITHM, VALIDITY, SUBJECT = 0, 1, 2, 4, 5
 """Places in the signed part of a certificate; those of a BrandCRLIdentifier stand in brand_list."""
 SHA384: Final = bytes.fromhex("300a06082a8648ce3d040303")
 """ecdsa-with-SHA384: sound, and of no suite."""
@@ -98,6 +98,7 @@ def add_profiles(to: Cases, positives: Mapping[str, Case]) -> None:
     profiles = Profiles(to, positives)
     _certificates(profiles)
     _merchant_data(profiles.of("merchant", "merchantCA"))
+    _names(profiles.of("merchant", "merchantCA"))
     _roots(to)
     _crls(to)
     _brand_lists(to)
@@ -215,6 +216,39 @@ def _text(value: str) -> bytes:
 
 def _bmp(value: str) -> bytes:
     return tlv(0x1E, value.encode("utf-16-be"))
+
+
+def _names(to: Cases) -> None:
+    """A merchant's name, which has country, brand, acquirer and merchant, in DER that no name builder would write."""
+    dotted = {"country": "2.5.4.6", "locality": "2.5.4.7", "brand": "2.5.4.10", "unit": "2.5.4.11", "own": "2.5.4.3"}
+
+    def pair(kind: str, value: str, tag: int = 0x0C) -> bytes:
+        return tlv(0x30, oid(dotted[kind]), tlv(tag, value.encode()))
+
+    def part(kind: str, value: str, tag: int = 0x0C) -> bytes:
+        return tlv(0x31, pair(kind, value, tag))
+
+    def name(label: str, comment: str, change: Callable[[list[bytes]], list[bytes]]) -> None:
+        def changed(fields: list[bytes]) -> None:
+            fields[SUBJECT] = tlv(0x30, *change(parts(fields[SUBJECT])))
+
+        raw(to, f"name-{label}", comment, changed)
+
+    name("without-country", "No countryName", lambda n: n[1:])
+    name("of-two-countries", "Two countryNames", lambda n: [n[0], *n])
+    name("country-in-small-letters", "countryName xx", lambda n: [part("country", "xx", 0x13), *n[1:]])
+    name("country-of-three-letters", "countryName XXX", lambda n: [part("country", "XXX", 0x13), *n[1:]])
+    name("of-two-brands", "Two organizationNames", lambda n: [*n[:2], part("brand", "Marque"), *n[2:]])
+    name("of-three-units", "Three organizationalUnitNames", lambda n: [*n[:3], *2 * (part("unit", "More"),), n[3]])
+    name("twice-its-own", "Two commonNames", lambda n: [*n, part("own", "shop-2")])
+    name("out-of-order", "commonName before organizationalUnitName", lambda n: [*n[:2], n[3], n[2]])
+    name("with-a-place", "A localityName", lambda n: [*n[:2], part("locality", "Oldtown"), *n[2:]])
+    both = tlv(0x31, *sorted((pair("unit", "Acquirer"), pair("unit", "Other"))))
+    name("with-two-units-in-one-set", "Two organizationalUnitNames in one SET", lambda n: [*n[:2], both, n[3]])
+    name("unit-of-65-characters", "65 characters", lambda n: [*n[:2], part("unit", "x" * 65), n[3]])
+    name("unit-empty", "No character", lambda n: [*n[:2], part("unit", ""), n[3]])
+    name("unit-not-printable", "A control character", lambda n: [*n[:2], part("unit", "Bank\x07"), n[3]])
+    name("unit-with-a-blank-first", "A blank first", lambda n: [*n[:2], part("unit", " Bank"), n[3]])
 
 
 def _merchant_data(to: Cases) -> None:

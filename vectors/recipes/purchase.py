@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pki.der import encode, general_time
-from setproto.amounts import Ratio
+from setproto.amounts import AMOUNT_LIMIT, Ratio
 from setproto.errors import ErrorCode as E
 from setproto.messages.common import PartyID, Role, Thumbs
 from setproto.messages.purchase import PReq
@@ -33,6 +33,7 @@ from vectors.recipes.hands import (
     another_gateway,
     another_merchant,
     exchange_of,
+    forced,
     in_the_name_of,
     opened,
     preq_again,
@@ -111,6 +112,14 @@ def shares(book: Book, scene: Scene, sibling: str) -> None:
     changes: dict[str, tuple[dict[str, Any], E, str]] = {
         "more-authorised": ({status: TWICE}, E.unspecifiedFailure, "twice what was ordered is authorised")
     }
+    for name, value, mutation in (
+        ("negative", (-1, 1), "a share below nothing"),
+        ("of-nothing", (1, 0), "a share of which the denominator is zero"),
+        ("not-in-lowest-terms", (2, 2), "a share in two encodings: 2/2"),
+        ("endless", (AMOUNT_LIMIT + 1, AMOUNT_LIMIT + 2), "a share of numbers larger than any amount"),
+    ):
+        ratio = forced(HALF, numerator=value[0], denominator=value[1])
+        changes[f"share-{name}"] = ({status: ratio}, E.decodingFailure, mutation)
     if results.cap_status is not None:
         half = {status: HALF}
         changes["more-captured"] = (half, E.unspecifiedFailure, "more is captured than authorised")

@@ -104,6 +104,7 @@ def play(suite: str) -> Book:
         story(book, suite, role)
     if suite == "p256":
         verdicts(book)
+        waiting(book)
         for role, wanted in RENEWALS.items():
             for request_type in wanted:
                 renewal(book, role, request_type)
@@ -155,12 +156,17 @@ def renewal(book: Book, role: Role, request_type: RequestType) -> None:
                     book.group(ca_group(office, role, list(seen)), SECRETS)
                     name = f"{ROLES[role]}-{request_type.name.lower()}-{message.name.lower()}"
                     if message.name == "CertReq":
-                        renewal_rules(book, office, acting, message.data, name)
+                        renewal_rules(book, office, acting, message.data, name, other)
                     elif request_type.wants is Wants.ENC:
                         certified_inquiry(book, office, acting, message.data, name)
                 seen.append({"received" if message.name.endswith("Req") else "sent": message.data.hex()})
 
     play(first, first.start, lambda: first.apply(ANSWERS))
+    other = None
+    if role is Role.cardholder:
+        somebody = office.applicant(role, subject=OTHER_CARD, lid_ee=b"somebody else")
+        play(somebody, somebody.start, lambda: somebody.apply(ANSWERS))
+        other = somebody.certified().credentials.signer
     again = office.applicant(
         role, lid_ee=b"renewal", request_type=request_type, certified=first.certified().credentials
     )
@@ -455,6 +461,27 @@ def verdicts(book: Book) -> None:
         "the CA has certified this key before",
         ("CR-18", "PX-13"),
     )
+
+
+def waiting(book: Book) -> None:
+    """The bank has not decided: what the CA itself has against a key counts all the same."""
+    office = Office.open(book.suite)
+    first, second = office.ready(Role.cardholder), office.ready(Role.cardholder)
+    office.bank.verdicts = [Verdict.PENDING, Verdict.PENDING]
+    group = ca_group(office, Role.cardholder, [])
+    made = draft(office, second)
+    data, spki = made.data(), made.request.public_key_s
+    assert spki is not None
+    group["policy"]["certified_keys"] = [hashlib.sha256(spki).hexdigest()]
+    book.group(group, SECRETS)
+    code, mutation = "CertStatusCode.rejectedByCA", "the CA has certified this key before, and the bank has not decided"
+    book.bad("card-key-twice-pending", data, code, "card-certreq", mutation, ("CR-18", "PX-13"))
+    applied = draft(office, first)
+    office.cas[Role.cardholder].handle(applied.data())
+    again = replace(draft(office, second).but(public_key_s=applied.request.public_key_s), new_key=applied.new_key)
+    book.group(ca_group(office, Role.cardholder, []), SECRETS)
+    mutation = "somebody else waits for a certificate of this key"
+    book.bad("card-key-claimed", again.data(), code, "card-certreq", mutation, ("CR-18", "PX-13"))
 
 
 def key_of(applicant: Applicant) -> Any:

@@ -144,7 +144,7 @@ def cert_req_rules(book: Book, office: Office, applicant: Applicant, sibling: st
         book.bad(f"{sibling}-proof-{name}", replace(genuine, signed=forged).data(), code, sibling, mutation, covers)
     other = spare(office, applicant.party.role)
     mine = Signer(other.signature_key, other.signature_certificate, suite(book.suite))
-    forms: dict[str, tuple[Draft, E, str]] = {
+    forms: dict[str, tuple[Draft, E | str, str]] = {
         "key-in-another-encoding": (
             genuine.but(public_key_s=compressed(new.public_key())),
             E.decodingFailure,
@@ -186,8 +186,20 @@ def cert_req_rules(book: Book, office: Office, applicant: Applicant, sibling: st
             E.wrapperMsgMismatch,
             "a cardholder who applies for a name",
         )
+        back = genuine.request.ca_back_key_data
+        forms["back-algorithm"] = (
+            genuine.but(ca_back_key_data=forced(back, ca_alg_id=AES128_CBC)),
+            "CertStatusCode.unableToEncryptCertRes",
+            "an answer under AES-128-CBC is asked for",
+        )
     else:
         assert genuine.request.id_data is not None
+        held = private_key_from(applicant._opened(applicant.enrolment()).exchange_key or b"")
+        forms["one-key"] = (
+            replace(genuine.but(public_key_s=genuine.request.public_key_e), new_key=held),
+            "CertStatusCode.rejectedByCA",
+            "one key for signatures and for key exchange",
+        )
         forms["nameless"] = (genuine.but(id_data=None), E.wrapperMsgMismatch, "no name to be certified")
         forms["without-account"] = (
             replace(genuine.but(account_digest=None), account=None),
@@ -198,8 +210,8 @@ def cert_req_rules(book: Book, office: Office, applicant: Applicant, sibling: st
             named = PartyID(role=genuine.sender.role, brand=genuine.sender.brand, name=id_data.name)
             request = replace(genuine.but(id_data=id_data).head(sender=named), sender=named)
             forms[name] = (request, E.wrapperMsgMismatch, mutation)
-    for name, (made, code, mutation) in forms.items():
-        book.bad(f"{sibling}-{name}", made.data(), code, sibling, mutation, covers)
+    for name, (made, refusal, mutation) in forms.items():
+        book.bad(f"{sibling}-{name}", made.data(), refusal, sibling, mutation, covers)
 
 
 def _other_names(held: IDData) -> list[tuple[str, IDData, str]]:
@@ -317,8 +329,12 @@ def early_inquiry(book: Book, office: Office, applicant: Applicant, sibling: str
     )
 
 
-def renewal_rules(book: Book, office: Office, applicant: Applicant, data: bytes, name: str) -> None:
-    """A CertReq that is signed with a certified key: a renewal, or one for a key-exchange key alone."""
+def renewal_rules(
+    book: Book, office: Office, applicant: Applicant, data: bytes, name: str, another: Signer | None = None
+) -> None:
+    """A CertReq that is signed with a certified key: a renewal, or one for a key-exchange key alone.
+
+    ``another`` has been certified by the same CA for another card."""
     covers = ("rule 6.13", "PX-13")
     book.good(name, data, f"a genuine CertReq: {applicant._request_type.name}", covers)
     genuine = draft(office, applicant)
@@ -334,6 +350,12 @@ def renewal_rules(book: Book, office: Office, applicant: Applicant, data: bytes,
             "signed with the certified key of somebody else",
         ),
     }
+    if another is not None:
+        forms["of-another-card"] = (
+            replace(genuine.but(ee_thumb=thumbprint(another.certificate)), certified=another),
+            "CertStatusCode.rejectedByCA",
+            "signed with the certified key of another card",
+        )
     if both:
         forms["uncertified"] = (
             replace(genuine, certified=None),

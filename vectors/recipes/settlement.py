@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from pki.der import general_time
-from setproto.amounts import CurrencyAmount
+from setproto.amounts import AMOUNT_LIMIT, CurrencyAmount
 from setproto.errors import ErrorCode as E
 from setproto.errors import ProtocolError
-from setproto.messages.batch import BatchStatus, BatchTotals
-from setproto.messages.codes import BatchOperation
+from setproto.messages.batch import BatchStatus, BatchTotals, ReturnTransactionDetail, TransactionDetail, TransDetails
+from setproto.messages.codes import AmtType, BatchOperation, TransactionStatus
 from setproto.messages.common import InstallRecurData, Recurring, Role
-from setproto.messages.payment import AuthToken, PaymentInstruction, SaleDetail
+from setproto.messages.payment import AuthToken, CapTokenSeq, PaymentInstruction, SaleDetail
 from setproto.messages.wrapper import unwrap, wrap
 from vectors.recipes.flows import Book, open_scene, secrets, trader
 from vectors.recipes.hands import (
@@ -31,6 +31,13 @@ from vectors.recipes.hands import (
 )
 
 PAYLOAD: Final = "auth_req_item.auth_req_payload"
+NOTHING: Final = CurrencyAmount.of("EUR 0.00")
+NO_TOTALS: Final = BatchTotals(
+    transaction_count_credit=0,
+    transaction_total_amt_credit=NOTHING,
+    transaction_count_debit=0,
+    transaction_total_amt_debit=NOTHING,
+)
 Changes = Mapping[str, tuple[dict[str, Any], E | str, str]]
 
 
@@ -52,6 +59,17 @@ def forms(book: Book, scene: Scene, sibling: str) -> None:
     item = "item_seq.0" if name.endswith("Req") else "res_item_seq.0"
     instalments = InstallRecurData(install_total_trans=2)
     monthly = Recurring(recurring_frequency=30, recurring_expiry=general_time(scene.market.clock()))
+    bought = scene.market.merchant.purchase(scene.xid)
+    detail = TransactionDetail(
+        trans_ids=bought.trans_ids,
+        auth_rrpid=bytes(20),
+        brand_id=scene.market.tree.brand,
+        batch_sequence_num=1,
+        transaction_amt=euros("42.00"),
+        transaction_amt_type=AmtType.debit,
+        transaction_status=TransactionStatus.success,
+    )
+    page = TransDetails(next_starting_point=0, transaction_detail_seq=[detail])
     fields: dict[str, dict[str, tuple[Any, str]]] = {
         "AuthReq": {
             "one-instalment": (forced(instalments, install_total_trans=1), f"{PAYLOAD}.install_recur_data"),
@@ -66,6 +84,33 @@ def forms(book: Book, scene: Scene, sibling: str) -> None:
                 f"{PAYLOAD}.install_recur_data",
             ),
             "number-negative": (-1, "auth_req_item.auth_tags.auth_ret_num"),
+            "currency-zero": (0, f"{PAYLOAD}.auth_req_amt.currency"),
+            "currency-1000": (1000, f"{PAYLOAD}.auth_req_amt.currency"),
+            "amount-negative": (-4200, f"{PAYLOAD}.auth_req_amt.amount"),
+            "amount-endless": (AMOUNT_LIMIT + 1, f"{PAYLOAD}.auth_req_amt.amount"),
+            "exponent-seven": (7, f"{PAYLOAD}.auth_req_amt.amt_exp10"),
+        },
+        "BatchAdminReq": {
+            "batch-negative": (-1, "batch_id"),
+            "count-negative": (
+                BatchStatus(
+                    open_date_time=general_time(scene.market.clock()),
+                    batch_totals=forced(NO_TOTALS, transaction_count_debit=-1),
+                ),
+                "batch_status",
+            ),
+            "items-negative": (
+                forced(ReturnTransactionDetail(starting_point=0, maximum_items=1), maximum_items=-1),
+                "return_transaction_detail",
+            ),
+        },
+        "BatchAdminRes": {
+            "batch-negative": (-1, "batch_id"),
+            "next-negative": (forced(page, next_starting_point=-1), "trans_details"),
+            "sequence-negative": (
+                forced(page, transaction_detail_seq=[forced(detail, batch_sequence_num=-1)]),
+                "trans_details",
+            ),
         },
         "CapReq": {
             "number-negative": (-1, "cap_item_seq.0.cap_payload.cap_num"),
@@ -86,6 +131,15 @@ def forms(book: Book, scene: Scene, sibling: str) -> None:
         "frequency-367": "recurring payments every 367 days",
         "number-negative": "a negative number",
         "batch-negative": "a negative BatchID",
+        "currency-zero": "currency 0",
+        "currency-1000": "currency 1000",
+        "amount-negative": "a negative amount",
+        "amount-endless": "more than the largest amount",
+        "exponent-seven": "an exponent above 6",
+        "count-negative": "a negative count",
+        "items-negative": "a negative number of items",
+        "next-negative": "a negative starting point",
+        "sequence-negative": "a negative BatchSequenceNum",
     }
     changes: Changes = {
         label: ({path: value}, E.decodingFailure, about[label]) for label, (value, path) in fields.get(name, {}).items()
@@ -148,6 +202,64 @@ def cred_rev_req(book: Book, scene: Scene, sibling: str) -> None:
     )
     mutation = "the capture is taken back while a credit of it stands"
     book.bad("caprevreq-credited", reversal, f"{CODE}.amountError", "caprevreq", mutation, ("rule 4.16", "PX-7"))
+
+
+def auth_rev_req(book: Book, scene: Scene, sibling: str) -> None:
+    """§4.14."""
+    invalid, amount = "AuthRevCode.invalidTransaction", "AuthRevCode.amountError"
+    finer = CurrencyAmount(currency=978, amount=41999, amt_exp10=-3)
+    each(
+        book,
+        scene,
+        sibling,
+        {
+            "xid": ({"trans_ids.xid": bytes(20)}, invalid, "XID of no purchase"),
+            "lid-c": ({"trans_ids.lid_c": b"another"}, invalid, "LID-C of another purchase"),
+            "auth-rrpid": ({"auth_rrpid": bytes(20)}, invalid, "of no authorisation"),
+            "currency": ({"auth_new_amt": CurrencyAmount.of("USD 1.00")}, amount, "another currency"),
+            "finer": ({"auth_new_amt": finer}, amount, "a part of the smallest unit"),
+            "no-less": ({"auth_new_amt": euros("42.00")}, "AuthRevCode.invalidAmount", "as much as before"),
+        },
+        "rule 4.14",
+        "PX-7",
+    )
+    (token,) = opened(scene.market, "AuthRevReq", scene.data).baggage.tokens
+    broken = token[:-1] + bytes((token[-1] ^ 1,))
+    for name, value, code, mutation in (
+        ("no-token", b"", "AuthRevCode.missingCapToken", "no CapToken"),
+        ("broken-token", broken, "AuthRevCode.invalidCapToken", "a CapToken with a bit changed"),
+    ):
+        made = remade(scene, baggage=CapTokenSeq(tokens=[value]))
+        book.bad(f"{sibling}-{name}", made, code, sibling, mutation, ("rule 4.14",))
+
+
+def batch_req(book: Book, scene: Scene, sibling: str) -> None:
+    """§4.19."""
+    strange = {"brand_seq": ["Other"]}
+    each(
+        book,
+        scene,
+        sibling,
+        {
+            "unknown": ({"batch_id": 9}, "BAStatus.unknownBatchID", "a batch that was not opened"),
+            "open-again": (
+                {"batch_operation": BatchOperation.open},
+                "BAStatus.batchAlreadyOpen",
+                "a batch that is open is opened",
+            ),
+            "open-other-brand": (
+                {"batch_id": 9, "batch_operation": BatchOperation.open, **strange},
+                "BAStatus.brandNotSupported",
+                "a batch for another brand",
+            ),
+            "close-other-brand": (
+                {"batch_operation": BatchOperation.close, **strange},
+                "BAStatus.brandBatchMismatch",
+                "a batch is closed for another brand",
+            ),
+        },
+        "rule 4.19",
+    )
 
 
 def cap_rev_req(book: Book, scene: Scene, sibling: str) -> None:
@@ -214,6 +326,8 @@ MORE: Final = {
     "CredReq": cred_req,
     "CredRevReq": cred_rev_req,
     "CapRevReq": cap_rev_req,
+    "AuthRevReq": auth_rev_req,
+    "BatchAdminReq": batch_req,
     "CredRes": clearing_res,
     "CredRevRes": clearing_res,
     "CapRevRes": clearing_res,
@@ -229,6 +343,8 @@ def states(book: Book) -> None:
     """What only a purchase that went another way shows."""
     twice(book)
     closed(book)
+    captured(book)
+    purged(book)
     other_payment(book)
     in_anothers_name(book)
     sale(book)
@@ -241,11 +357,13 @@ def twice(book: Book) -> None:
         ("credited-twice", "CredReq", f"{CODE}.duplicateRequest", "credited under this number already"),
         ("credit-reversed-twice", "CredRevReq", f"{CODE}.originalNotFound", "the credit was taken back already"),
         ("capture-reversed-twice", "CapRevReq", f"{CODE}.originalNotFound", "the capture was taken back already"),
+        ("reversed-twice", "AuthRevReq", "AuthRevCode.invalidCapToken", "the authorisation was taken back already"),
     ):
         scene = open_scene(f"payment {name}", book.suite)
         scene.until(message)
         amount = {"item_seq.0.amount": euros("2.00")} if message == "CredReq" else {}
-        again = remade(scene, {"rr_tags.rrpid": bytes(20), **amount})
+        tags = "auth_rev_rr_tags" if message == "AuthRevReq" else "rr_tags"
+        again = remade(scene, {f"{tags}.rrpid": bytes(20), **amount})
         if amount:
             scene.hand = replace(scene.hand, data=remade(scene, amount)) if scene.hand else None
         scene.market.gateway.handle(scene.data)
@@ -264,13 +382,7 @@ def closed(book: Book) -> None:
     group = trader(scene)
     book.group(group, secrets(scene, group["role"]))
     good = book.good("batch-close", scene.data, "a batch is closed", ("rule 4.19",))
-    zero = euros("0.00")
-    totals = BatchTotals(
-        transaction_count_credit=0,
-        transaction_total_amt_credit=zero,
-        transaction_count_debit=2,
-        transaction_total_amt_debit=euros("42.00"),
-    )
+    totals = replace(NO_TOTALS, transaction_count_debit=2, transaction_total_amt_debit=euros("42.00"))
     status = BatchStatus(open_date_time=general_time(scene.market.clock()), batch_totals=totals)
     book.bad(
         "batch-close-totals",
@@ -292,6 +404,11 @@ def closed(book: Book) -> None:
         "the batch of the capture is closed",
         ("rule 4.16", "rule 4.19"),
     )
+    scene.hand = None
+    again = scene.market.merchant.batch(1, BatchOperation.close)
+    scene.take(again)
+    mutation = "a batch that is closed is closed"
+    book.bad("batch-close-again", scene.data, "BAStatus.unknownBatchID", good, mutation, ("rule 4.19",))
     late = open_scene("payment late", book.suite)
     late.until("CapReq")
     merchant = late.market.merchant
@@ -310,6 +427,49 @@ def closed(book: Book) -> None:
         "the batch that is named is closed",
         ("rule 4.15", "rule 4.19"),
     )
+
+
+def captured(book: Book) -> None:
+    """An authorisation of which something is captured; a batch with something in it."""
+    scene = open_scene("payment captured", book.suite)
+    scene.until("InqReq")
+    scene.take(scene.market.merchant.reverse(scene.xid))
+    group = trader(scene)
+    book.group(group, secrets(scene, group["role"]))
+    mutation = "less than was captured is to stand"
+    covers = ("rule 4.14", "PX-7")
+    book.bad("authrevreq-captured", scene.data, "AuthRevCode.invalidAmount", "authrevreq", mutation, covers)
+    dollars = open_scene("payment dollars", book.suite, "USD 42.00", balance="USD 1000.00")
+    dollars.until("CapReq")
+    part = remade(dollars, {"cap_item_seq.0.cap_payload.cap_req_amt": CurrencyAmount.of("USD 20.00")})
+    rest = remade(
+        dollars,
+        {
+            "cap_rr_tags.rrpid": bytes(20),
+            "cap_item_seq.0.cap_payload.cap_num": 2,
+            "cap_item_seq.0.cap_payload.cap_req_amt": CurrencyAmount(currency=840, amount=22, amt_exp10=0),
+            "cap_item_seq.0.cap_payload.sale_detail": SaleDetail(batch_id=1),
+        },
+    )
+    dollars.market.gateway.handle(part)
+    book.group(trader(dollars, Role.gateway), secrets(dollars, "gateway"))
+    mutation = "the batch that is named has another exponent"
+    book.bad("capreq-other-batch", rest, "CapCode.batchUnknown", "capreq", mutation, ("rule 4.15", "rule 4.19"))
+
+
+def purged(book: Book) -> None:
+    """A batch is to be emptied, of which something is credited in another one."""
+    scene = open_scene("payment purged", book.suite)
+    scene.until("CredReq")
+    credit = remade(scene, {"item_seq.0.new_batch_id": 2})
+    market = scene.market
+    for data in (market.merchant.batch(2, BatchOperation.open).data, credit):
+        market.gateway.handle(data)
+    scene.take(market.merchant.batch(1, BatchOperation.purge))
+    group = trader(scene)
+    book.group(group, secrets(scene, group["role"]))
+    mutation = "a capture in the batch to be emptied is credited in another batch"
+    book.bad("batch-purge", scene.data, "BAStatus.unspecifiedFailure", "batchadminreq", mutation, ("rule 4.19", "PX-7"))
 
 
 def other_payment(book: Book) -> None:
