@@ -78,7 +78,7 @@ docs: .venv/.installed ## write docs/properties.md and docs/states.md from the t
 	@$(bin)/python -m tests.properties_document
 	@$(bin)/python -m tests.states_document
 
-mutants: .venv/.installed ## take each check out of the library, run the vectors, and write docs/mutants.md: minutes
+mutants: .venv/.installed ## take each check out of the library, run the vectors, and write docs/mutants.md
 	@$(bin)/python -m tests.mutation
 
 bench: .venv/.installed ## measure everything and write benchmarks/report and the table in README.md: ten minutes, in quiet

@@ -32,6 +32,7 @@ from setproto.market import ACQUIRER_BIN
 from setproto.messages.codes import CertStatusCode, RequestType
 from setproto.messages.common import PartyID, Role
 from setproto.messages.oids import ID_CERT_INQ_REQ_TBS, ID_CERT_REQ_TBS
+from setproto.messages.purchase import PAN_FIELD
 from setproto.messages.registration import (
     AcquirerID,
     CaMsg,
@@ -41,6 +42,7 @@ from setproto.messages.registration import (
     IDData,
     KeySigned,
     MerchantAcquirerID,
+    PANOnly,
     ReferralData,
     RegFormOrReferral,
 )
@@ -56,6 +58,8 @@ from vectors.recipes.registration_hands import Draft, answered, ca_of, draft, in
 
 AES128_CBC: Final = ObjectIdentifier("2.16.840.1.101.3.4.1.2")
 ED25519: Final = suite("ed25519").signature_algorithms[0]
+REFERRED: Final = "9999990000000006"
+"""A number of the BIN that the CAs refer elsewhere."""
 GATEWAYS_NAME: Final = AcquirerID(acquirer_bin="411111", acquirer_business_id="shop-1")
 
 
@@ -244,6 +248,9 @@ def reg_form_req_rules(book: Book, office: Office, applicant: Applicant, data: b
         covers,
         flags=("Wire",),
     )
+    elsewhere = encode(PANOnly(pan=REFERRED.ljust(PAN_FIELD), ex_nonce=bytes(32)))
+    asked = reg_form_req(office, applicant, elsewhere)
+    book.good(f"{sibling}-referred", asked, "a card of a BIN that is certified elsewhere: a referral", covers)
     made = reg_form_req(office, applicant, header_rrpid=bytes(20))
     book.bad(f"{sibling}-rrpid", made, E.unknownRRPID, sibling, "RRPID is not the header's", covers)
 
