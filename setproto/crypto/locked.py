@@ -13,6 +13,7 @@ of NIST SP 800-63B-4 section 3.1.1 for a password that is the only factor.  Ciph
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +39,9 @@ CIPHERS: Final[dict[str, type[AESGCM] | type[ChaCha20Poly1305]]] = {
 }
 """The authenticated ciphers by name.  Both have keys of 32 octets, nonces of 12 and tags of 16."""
 
+_ONE_AT_A_TIME: Final = threading.Lock()
+"""OpenSSL takes the threads of all lanes from one pool, and two derivations at once, each with a part of them, wait for
+each other for ever (seen with OpenSSL 4.0.3)."""
 OVERHEAD: Final = _NONCE_SIZE + _TAG_SIZE
 """Octets by which what is locked is longer than what it holds."""
 
@@ -63,7 +67,8 @@ class Cost:
         """The key, 32 octets.  UsageError if the machine has not that much memory."""
         argon2 = Argon2id(salt=salt, length=KEY_SIZE, iterations=self.passes, lanes=self.lanes, memory_cost=self.memory)
         try:
-            return argon2.derive(passphrase)
+            with _ONE_AT_A_TIME:
+                return argon2.derive(passphrase)
         except MemoryError:
             raise UsageError(f"a key from this passphrase takes {self.memory >> 10} MiB of memory") from None
 
