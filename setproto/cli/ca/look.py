@@ -37,7 +37,7 @@ from setproto.cli.inspect import tree
 from setproto.errors import UsageError
 from setproto.reading import Reader
 from setproto.reading.pem import to_pem
-from setproto.store.journal import Head
+from setproto.roles.journal import Head
 
 
 def list_(
