@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("setproto.ca",),
     ("setproto.server",),
     ("setproto.reading", "setproto.scan"),
+    ("setproto.audit",),
     ("setproto.conformance", "setproto.demo"),
     ("setproto.cli", "setproto.__main__"),
 )

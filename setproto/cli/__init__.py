@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from setproto import __version__
+from setproto.cli.audit import audit, dispute
 from setproto.cli.ca import ca
 from setproto.cli.conformance import adapter, conformance
 from setproto.cli.demo import demo
@@ -31,12 +32,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     rich_markup_mode=None,
 )
+app.command()(audit)
 app.command()(conformance)
 app.command("conformance-adapter")(adapter)
 app.command()(demo)
 app.command()(inspect)
 app.command()(scenario)
 app.add_typer(ca, name="ca")
+app.add_typer(dispute, name="dispute")
 app.add_typer(vectors, name="vectors")
 
 
