@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from setproto.audit.witness import CLOSED, Closed, Witnessed, teach, validator_of, witness
-from setproto.errors import ProtocolError, UsageError
+from setproto.errors import CertificateRefused, ErrorCode, ProtocolError
 from setproto.messages.common import PartyID
 from setproto.messages.registry import MESSAGES, PINIT_RES, RESPONSES, TRADE
 from setproto.messages.wrapper import check_date
@@ -25,12 +25,11 @@ _REQUEST_OF = {response.tag: MESSAGES[tag] for tag, response in RESPONSES.items(
 _ANSWERED = {response.tag for response in RESPONSES.values()}
 
 
-class RecordRefused(UsageError):
+class RecordRefused(journal.JournalDamaged):
     """The chain of hashes is whole so far, and an entry holds what nobody signed, or what cannot have happened."""
 
     def __init__(self, number: int, fault: str) -> None:
-        super().__init__(f"the record is refused: entry {number}: {fault}")
-        self.number = number
+        super().__init__(number, f"is refused: {fault}")
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,8 @@ class Audited:
     """Messages of registrations, of which a record can show the octets only."""
     unkept: int
     """Messages that were refused or were repetitions: digests only."""
+    disbelieved: int
+    """Messages that this party sent under a certificate which had been revoked: they prove nothing to anybody."""
 
 
 def audit(transaction: Transaction, roots: Iterable[bytes], noted: journal.Head | None = None) -> Audited:
@@ -62,7 +63,14 @@ def audit(transaction: Transaction, roots: Iterable[bytes], noted: journal.Head 
             replay.enter(entry, handled)
         except ProtocolError as failure:
             raise RecordRefused(entry.number, str(failure)) from None
-    return Audited(journal.head(transaction), tuple(replay.parties), replay.verified, replay.closed, replay.unkept)
+    return Audited(
+        journal.head(transaction),
+        tuple(replay.parties),
+        replay.verified,
+        replay.closed,
+        replay.unkept,
+        replay.disbelieved,
+    )
 
 
 class _Replay:
@@ -71,7 +79,7 @@ class _Replay:
     def __init__(self, roots: Iterable[bytes]) -> None:
         self.validator = validator_of(roots)
         self.parties: dict[PartyID, None] = {}
-        self.verified = self.closed = self.unkept = 0
+        self.verified = self.closed = self.unkept = self.disbelieved = 0
         self._requests: dict[tuple[bool, PartyID | None, bytes], bytes] = {}
         """Sent or received, by whom, under which RRPID → the content."""
         self._contents: set[tuple[bool, int, bytes]] = set()
@@ -97,6 +105,13 @@ class _Replay:
         except Closed:
             self.closed += 1
             return
+        except CertificateRefused as refusal:
+            # Whoever is revoked may not know it yet, and goes on: nobody believes it, and the record is as honest.
+            # Nothing is called revoked before every signature of its chain was found good.
+            if message.sent and refusal.code is ErrorCode.revokedCertificate:
+                self.disbelieved += 1
+                return
+            raise
         if first and seen.type.name != entry.what:
             raise ProtocolError(f"called {entry.what}, and holds {seen.type.name}")
         self._check_ends(seen, party, sent=message.sent)

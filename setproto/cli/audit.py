@@ -14,7 +14,6 @@ from sqlalchemy.exc import ArgumentError
 
 from setproto.audit import audit as audit_record
 from setproto.audit import evidence, prove
-from setproto.audit.replay import RecordRefused
 from setproto.cli.ca.desk import AsJson, answering, certificates
 from setproto.cli.console import refuse
 from setproto.errors import ProtocolError, UsageError
@@ -54,7 +53,12 @@ def audit(
         refuse(f"there is no record in the space {space}")
     parties = ", ".join(map(str, done.parties))
     if as_json:
-        counts = {"verified": done.verified, "closed": done.closed, "unkept": done.unkept}
+        counts = {
+            "verified": done.verified,
+            "closed": done.closed,
+            "unkept": done.unkept,
+            "disbelieved": done.disbelieved,
+        }
         whole = {"head": str(done.head), "entries": done.head.count, "parties": list(map(str, done.parties)), **counts}
         typer.echo(json.dumps(whole, indent=2))
         return
@@ -63,6 +67,8 @@ def audit(
         typer.echo(f"{done.closed} messages of registrations are sealed in the record: only their place was verified")
     if done.unkept:
         typer.echo(f"{done.unkept} messages were refused or repeated, and are recorded as digests")
+    if done.disbelieved:
+        typer.echo(f"{done.disbelieved} messages were sent under a certificate that was revoked: they prove nothing")
     typer.echo(f"head: {done.head}")
 
 
@@ -122,7 +128,7 @@ def _judging() -> Iterator[None]:
     with answering():
         try:
             yield
-        except (JournalDamaged, RecordRefused) as failure:
+        except JournalDamaged as failure:
             refuse(failure.detail, status=1)
         except ProtocolError as failure:
             refuse(f"refused: {failure}", status=1)
