@@ -134,12 +134,13 @@ class Market:
         geo: bool = False,
         pan: str = TEST_CARD,
         expiry: str = "203012",
+        journal: bool = False,
     ) -> Market:
-        """Build the hierarchy, certify everybody, connect them."""
+        """Build the hierarchy, certify everybody, connect them.  With ``journal`` everybody keeps a record."""
         clock = Clock(now)
         # Certificates begin a day earlier: clocks differ, and no test should depend on the very second.
         tree = build_brand_tree(suite_name, now=now - timedelta(days=1), brand=BRAND, geo=geo, random_bytes=random)
-        return cls.within(tree, clock, random=random, balance=balance, pan=pan, expiry=expiry)
+        return cls.within(tree, clock, random=random, balance=balance, pan=pan, expiry=expiry, journal=journal)
 
     @classmethod
     def within(
@@ -151,6 +152,7 @@ class Market:
         balance: str = "EUR 1000.00",
         pan: str = TEST_CARD,
         expiry: str = "203012",
+        journal: bool = False,
     ) -> Market:
         """The same in a hierarchy that exists."""
         suite_name = tree.suite.name
@@ -175,6 +177,7 @@ class Market:
             acquirer_bin=ACQUIRER_BIN,
             clock=clock,
             random=random,
+            journal=journal,
         )
         merchant = Merchant(
             credentials(shop, PartyID(role=Role.merchant, brand=tree.brand, name=merchant_id), suite_name),
@@ -184,6 +187,7 @@ class Market:
             clock=clock,
             random=random,
             held=acquirer.chain,
+            journal=journal,
         )
         cardholder = Cardholder(
             certify_card(tree, paid_with),
@@ -192,6 +196,7 @@ class Market:
             stores[Role.cardholder],
             clock=clock,
             random=random,
+            journal=journal,
         )
         return cls(
             suite_name,

@@ -267,9 +267,9 @@ FIELDS: Final[dict[str, Callable[[Any], object]]] = {
 # --- running ------------------------------------------------------------------------------------
 
 
-def run(scenario: Scenario, suite: str = "p256") -> Outcome:
-    """Run a scenario in a market of its own."""
-    market = Market.open(suite, balance=scenario.balance)
+def run(scenario: Scenario, suite: str = "p256", *, journal: bool = False) -> Outcome:
+    """Run a scenario in a market of its own; with ``journal`` everybody keeps a record."""
+    market = Market.open(suite, balance=scenario.balance, journal=journal)
     runner = _Runner(market, scenario)
     problems: list[str] = []
     for number, step in enumerate(scenario.steps, 1):

@@ -22,6 +22,7 @@ LONG = (
     *("ca/test_command.py", "cli/test_scenario.py", "cli/test_keep.py", "cli/test_inspect.py", "vectors/test_flows.py"),
     *("benchmarks", "server", "wallet", "bank", "audit", "shop"),
     *("interop", "roles_payment", "roles/test_wrong_place.py", "roles/test_certificates.py"),
+    *("audit/test_dispute.py", "audit/test_replay.py"),
 )
 """What takes long and does not depend on the version of Python: run on the first interpreter only."""
 

@@ -30,6 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("setproto.reading", "setproto.scan"),
     ("setproto.wallet",),
     ("setproto.server",),
+    ("setproto.audit",),
     ("setproto.conformance", "setproto.demo", "benchmarks"),
     ("setproto.cli", "setproto.__main__"),
 )

@@ -15,8 +15,8 @@ from setproto.ca.office import BCI, CRL, FOUNDED, ROOT, Office
 from setproto.ca.records import HIERARCHY, Noted
 from setproto.ca.register import CERTIFICATE, REVOCATION
 from setproto.errors import UsageError
+from setproto.roles import journal
 from setproto.roles.ports import Transaction
-from setproto.store import journal
 
 __all__ = ["LogDisagrees", "Told", "audit", "told"]
 

@@ -59,8 +59,8 @@ from setproto.ca.records import (
 from setproto.ca.register import Issued, StoreRegister
 from setproto.ca.vault import SCRYPT_N, Vault, WrongPassphrase
 from setproto.errors import UsageError
+from setproto.roles import journal
 from setproto.roles.ports import RandomBytes, Transaction
-from setproto.store import journal
 
 __all__ = ["BCI", "CRL", "FOUNDED", "ROOT", "Office"]
 

@@ -21,8 +21,8 @@ from pki import CertificateError, CheckedCertificate, Revocation
 from pki.der import DecodingFailure, GeneralizedTime, Implicit, decode, encode, general_time, sequence
 from setproto.ca.records import Noted
 from setproto.errors import UsageError
+from setproto.roles import journal
 from setproto.roles.ports import Transaction
-from setproto.store import journal
 
 __all__ = ["CERTIFICATE", "REVOCATION", "Issued", "StoreRegister"]
 

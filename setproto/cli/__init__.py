@@ -25,12 +25,14 @@ _STYLE: Final[dict[str, Any]] = {
     "rich_markup_mode": None,
 }
 _COMMANDS: Final = {
+    "audit": "audit:audit",
     "bench": "bench:bench",
     "buy": "buy:buy",
     "ca": "ca:ca",
     "conformance": "conformance:conformance",
     "conformance-adapter": "conformance:adapter",
     "demo": "demo:demo",
+    "dispute": "audit:dispute",
     "inspect": "inspect:inspect",
     "merchant": "merchant:merchant",
     "scenario": "scenario:scenario",

@@ -6,7 +6,7 @@ everything in it that matters is repeated inside the message and compared there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Annotated, Any, Final
@@ -119,11 +119,22 @@ class Wire:
     """DER inside the CHOICE alternative."""
     critical: ObjectIdentifier | None
     """A critical extension of the wrapper: none is known."""
+    unsealed: list[bytes] = field(default_factory=list, repr=False, compare=False)
+    """What came out of its seal, once a receiver has opened it: for the receiver's record."""
 
 
 def wrap(message_type: MessageType[Any] | None, body: bytes, header: MessageHeader) -> bytes:
     """The DER of a MessageWrapper around an encoded body; ``None`` stands for Error."""
     return tlv(0x30, header.der, explicit(ERROR_TAG if message_type is None else message_type.tag, body))
+
+
+def rewrapped(data: bytes, body: bytes) -> bytes:
+    """A message that ``unwrap`` reads, with another body in its wrapper: header and extensions stay as they are."""
+    wrapper = decode(_Wrapper, data, limit=MAX_MESSAGE)
+    extensions = wrapper.mw_extensions
+    more = b"" if extensions is None else tlv(0xA0, *(encode(extension) for extension in extensions))
+    message = wrapper.message.tag_bytes + tlv(0, body)[1:]
+    return tlv(0x30, as_received(wrapper.header), message, more)
 
 
 def header(date: datetime, sender: PartyID | None, rrpid: bytes | None, ids: MessageIDs) -> MessageHeader:

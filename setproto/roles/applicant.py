@@ -205,6 +205,7 @@ class Applicant(Party):
         random: RandomBytes,
         certified: Credentials | None = None,
         language: str = "en",
+        journal: bool = False,
     ) -> None:
         """``lid_ee``: 1 to 20 octets, new for every registration, the same to go on with one.  ``vault`` seals what
         must stay secret.  ``certified``: the credentials that are renewed, or to which a key-exchange key is added.
@@ -212,7 +213,8 @@ class Applicant(Party):
         UsageError if subject, request type and ``certified`` do not fit together.
         """
         role = Role.cardholder if isinstance(subject, Card) else subject.role
-        super().__init__(label_party(role, brand, lid_ee), validator, store, clock=clock, random=random)
+        me = label_party(role, brand, lid_ee)
+        super().__init__(me, validator, store, clock=clock, random=random, journal=journal)
         reserved = role is Role.cardholder and request_type.wants is not Wants.SIG
         if request_type.applicant != int(role) or reserved:
             raise UsageError(f"{request_type.name} is not for a {role.name}")
@@ -268,7 +270,7 @@ class Applicant(Party):
             if transaction.get(APPLICATIONS, self._lid_ee) is not None:
                 raise UsageError("a registration with this label has begun already")
             self._keep(transaction, record)
-        return sent.outgoing
+            return self.begun(transaction, sent.outgoing)
 
     def form(self) -> Form:
         """The form that came, with the policy text; or the referral.  UsageError if none came yet."""
@@ -285,7 +287,7 @@ class Applicant(Party):
         with self.store.transaction() as transaction:
             record = self._enrolment(transaction)
             if record.state in (State.REQUESTED, State.PENDING) and record.sent is not None:
-                return Outgoing(self._ca_role, CERT_REQ.name, record.sent)
+                return self.begun(transaction, Outgoing(self._ca_role, CERT_REQ.name, record.sent))
             form, ca = record.form, record.ca
             if form is None or ca is None or not TABLE.allows(record.state, Signal.APPLY):
                 raise UsageError(f"nothing to apply for in state {record.state.name}")
@@ -295,7 +297,7 @@ class Applicant(Party):
             state = TABLE.next(record.state, Signal.APPLY)
             changed = replace(record, state=state, asked=asked, secrets=self._sealed(secrets), sent=sent.outgoing.data)
             self._keep(transaction, changed)
-            return sent.outgoing
+            return self.begun(transaction, sent.outgoing)
 
     def inquire(self) -> Outgoing:
         """How does it stand?  A CertInqReq (§2.19).  UsageError if nothing was applied for."""
@@ -320,7 +322,7 @@ class Applicant(Party):
             sent = self.sent(CERT_INQ_REQ, over, signed, content_of(CERT_INQ_REQ, content, over), content)
             asked = Asked(rrpid=rrpid, challenge=challenge, content=sent.content, thumbs=record.asked.thumbs)
             self._keep(transaction, replace(record, asked=asked))
-            return sent.outgoing
+            return self.begun(transaction, sent.outgoing)
 
     def enrolment(self) -> Enrolment:
         """The record.  UsageError if nothing has begun."""

@@ -198,9 +198,10 @@ class Cardholder(Endpoint):
         clock: Clock,
         random: RandomBytes,
         held: Sequence[bytes] = (),
+        journal: bool = False,
     ) -> None:
         """UsageError if the certificate is not this card's: its subject must be the Unique Cardholder ID."""
-        super().__init__(credentials, validator, store, clock=clock, random=random, held=held)
+        super().__init__(credentials, validator, store, clock=clock, random=random, held=held, journal=journal)
         card = payment_card.card
         if credentials.party.name != cardholder_name(card.pan, card.expiry, payment_card.pan_secret):
             raise UsageError("the certificate is not for this card")
@@ -235,7 +236,7 @@ class Cardholder(Endpoint):
         )
         with self.store.transaction() as transaction:
             self._keep(transaction, record)
-        return lid_c, sent.outgoing
+            return lid_c, self.begun(transaction, sent.outgoing)
 
     def pay(self, lid_c: bytes) -> Outgoing:
         """Confirm to the merchant shown, and pay: the PReq.  Called again, the same octets again (§4.2).
@@ -245,7 +246,7 @@ class Cardholder(Endpoint):
         with self.store.transaction() as transaction:
             record = self._purchase(transaction, lid_c)
             if record.ordered is not None:
-                return Outgoing(Role.merchant, PREQ.name, record.ordered.preq)
+                return self.begun(transaction, Outgoing(Role.merchant, PREQ.name, record.ordered.preq))
             if record.shop is None or not TABLE.allows(record.state, Signal.PAY):
                 raise UsageError(f"nothing to pay in state {record.state.name}")
             back_key = self.random(32)
@@ -254,7 +255,7 @@ class Cardholder(Endpoint):
             ordered = Ordered(preq=sent.outgoing.data, question=question, back_key=back_key)
             changed = replace(record, state=TABLE.next(record.state, Signal.PAY), latest=question, ordered=ordered)
             self._keep(transaction, changed)
-            return sent.outgoing
+            return self.begun(transaction, sent.outgoing)
 
     def inquire(self, lid_c: bytes) -> Outgoing:
         """Ask what became of an order: an InqReq with a new RRPID and challenge (§2.8)."""
@@ -273,7 +274,7 @@ class Cardholder(Endpoint):
             sent = self.protect(INQ_REQ, over, body)
             question = Question(rrpid=rrpid, challenge=chall_c2, content=sent.content)
             self._keep(transaction, replace(record, latest=question, asked=record.asked + 1))
-            return sent.outgoing
+            return self.begun(transaction, sent.outgoing)
 
     def purchase(self, lid_c: bytes) -> Purchase:
         """The record of a purchase.  UsageError if there is none."""

@@ -37,12 +37,18 @@ class Endpoint(Party):
         clock: Clock,
         random: RandomBytes,
         held: Sequence[bytes] = (),
+        journal: bool = False,
     ) -> None:
-        """``held`` as for ``Party``.  UsageError if the keys are of another suite than the validator."""
-        super().__init__(credentials.party, validator, store, clock=clock, random=random, held=held)
+        """``held``, ``journal`` as for ``Party``.  UsageError if the keys are of another suite than the validator."""
+        super().__init__(credentials.party, validator, store, clock=clock, random=random, held=held, journal=journal)
         if credentials.suite != validator.suite:
             raise UsageError(f"keys of suite {credentials.suite}, validator of suite {validator.suite}")
         self.credentials = credentials
+
+    @property
+    def own_certificates(self) -> tuple[bytes, ...]:
+        """As for ``Party``."""
+        return self.credentials.own_certificates
 
     def own_exchange_thumb(self) -> bytes:
         """Thumbprint of this party's key-exchange certificate."""
@@ -76,7 +82,7 @@ class Endpoint(Party):
         """
         encoded = plain = encode(body)
         content = content_of(message_type, plain, over)
-        operator = message_type.operator
+        operator, unsealed = message_type.operator, None
         if operator is not Operator.PLAIN:
             encoded = self.sign(message_type, encoded, peer_holds=peer_holds, inform=inform, also=also)
         if operator in (Operator.ENC, Operator.ENCB):
@@ -84,12 +90,14 @@ class Endpoint(Party):
                 raise TypeError(f"{message_type.name} is sealed to somebody")
             to = party_of(recipient, message_type.recipient_from(self.party.role))
             context = self.context(message_type.content_type, self.party, to, over.message_ids.xid, over.rrpid)
+            unsealed = encoded
             encoded = seal(encoded, Recipient(recipient), context=context)
         if operator is Operator.ENCB:
             if baggage is None:
                 raise TypeError(f"{message_type.name} carries baggage")
             encoded = encode(EncB(enc=encoded, baggage=baggage))
-        return self.sent(message_type, over, encoded, content, plain)
+            unsealed = encode(EncB(enc=unsealed or b"", baggage=baggage))
+        return self.sent(message_type, over, encoded, content, plain, unsealed)
 
     def sign(
         self,
@@ -138,7 +146,9 @@ class Endpoint(Party):
             raise ProtocolError("a sealed message names its sender", code=ErrorCode.badMessageHeader)
         ids = wire.header.message_ids
         context = self.context(message_type.content_type, sender, self.party, ids.xid, wire.header.rrpid)
-        return unseal(sealed, self.exchange_key(), context=context).content
+        content = unseal(sealed, self.exchange_key(), context=context).content
+        wire.unsealed.append(content)
+        return content
 
     def _open_dual(self, wire: Wire, message_type: MessageType[B], me: PartyID) -> Received[B]:
         preq = decoded(PReq, wire.body)

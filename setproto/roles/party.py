@@ -41,6 +41,7 @@ from setproto.messages.wrapper import MessageHeader, MessageIDs, Wire, check_dat
 from setproto.roles.answers import ANSWERS, AnswerRecord, answer_key, keep_answer
 from setproto.roles.credentials import EXCHANGE_KINDS, SIGNATURE_KINDS, by_thumbprint, party_of
 from setproto.roles.ports import Clock, Event, EventKind, Outgoing, RandomBytes, Reply, Store, Transaction
+from setproto.roles.recording import REFUSED, Recorder
 
 B = TypeVar("B")
 
@@ -95,8 +96,12 @@ class Party(ABC):
         clock: Clock,
         random: RandomBytes,
         held: Sequence[bytes] = (),
+        journal: bool = False,
     ) -> None:
-        """``held``: certificates (DER) of others that this party has and peers need not send again."""
+        """``held``: certificates (DER) of others that this party has and peers need not send again.
+
+        ``journal``: whether everything received, sent and decided is recorded in the store (``recording``).
+        """
         self.party = party
         self.suite = validator.suite
         self.validator = validator
@@ -104,10 +109,16 @@ class Party(ABC):
         self.clock = clock
         self.random = random
         self.held = tuple(held)
+        self.recorder = Recorder(self) if journal else None
         self._thumbs: tuple[tuple[int, tuple[bytes, ...]], Thumbs | None] | None = None
         """What was concluded last, and from which generation of CRLs and which certificates held."""
 
     # --- certificates -----------------------------------------------------------------------------
+
+    @property
+    def own_certificates(self) -> tuple[bytes, ...]:
+        """This party's own certificates (DER), and those that a peer needs to believe them; none without keys."""
+        return ()
 
     @property
     def thumbs(self) -> Thumbs | None:
@@ -175,11 +186,27 @@ class Party(ABC):
         return self.sent(message_type, over, encoded, content_of(message_type, encoded, over), encoded)
 
     def sent(
-        self, message_type: MessageType[Any], over: MessageHeader, protected: bytes, content: bytes, body: bytes
+        self,
+        message_type: MessageType[Any],
+        over: MessageHeader,
+        protected: bytes,
+        content: bytes,
+        body: bytes,
+        unsealed: bytes | None = None,
     ) -> Sent:
-        """A protected body in its wrapper."""
+        """A protected body in its wrapper.  ``unsealed``: the same without its seal, if it has one."""
         data = wrap(message_type, protected, over)
-        return Sent(Outgoing(message_type.recipient_from(self.party.role), message_type.name, data), content, body)
+        evidence = None
+        if self.recorder is not None:
+            evidence = data if unsealed is None else wrap(message_type, unsealed, over)
+        to = message_type.recipient_from(self.party.role)
+        return Sent(Outgoing(to, message_type.name, data, evidence), content, body)
+
+    def begun(self, transaction: Transaction, outgoing: Outgoing) -> Outgoing:
+        """A message with which this party begins something, once it is recorded."""
+        if self.recorder is not None:
+            self.recorder.began(transaction, outgoing)
+        return outgoing
 
     def context(
         self,
@@ -327,12 +354,21 @@ class Party(ABC):
                 oid = wire.critical.dotted_string
                 raise ProtocolError("critical wrapper extension", code=ErrorCode.unrecognizedExtension, oid=oid)
             if wire.type is None:
-                return Reply(events=(self.read_error(wire),))
+                reply = Reply(events=(self.read_error(wire),))
+                if self.recorder is not None:
+                    self.recorder.declined(data, reply, "Error")
+                return reply
             wire.type.sender_to(self.party.role)
             with self.store.transaction() as transaction:
-                return self.process(wire, transaction)
+                reply = self.process(wire, transaction)
+                if self.recorder is not None:
+                    self.recorder.handled(transaction, data, wire, reply)
+                return reply
         except ProtocolError as failure:
-            return self.refuse(failure, wire, data)
+            reply = self.refuse(failure, wire, data)
+            if self.recorder is not None:
+                self.recorder.declined(data, reply, REFUSED)
+            return reply
 
     @abstractmethod
     def process(self, wire: Wire, transaction: Transaction) -> Reply:

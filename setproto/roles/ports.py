@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -47,6 +47,8 @@ class Outgoing:
     to: Role | None
     name: str
     data: bytes
+    evidence: bytes | None = field(default=None, compare=False)
+    """The message without its seal, for the sender's own record: neither delivered nor shown."""
 
     def __repr__(self) -> str:
         to = "the sender" if self.to is None else self.to.name

@@ -12,8 +12,9 @@ from setproto.ca.audit import LogDisagrees, audit, told
 from setproto.ca.office import Office
 from setproto.ca.records import BCIS, CRLS, HIERARCHY, Noted
 from setproto.ca.register import CERTIFICATE
-from setproto.store import MemoryStore, journal
-from setproto.store.journal import ENTRIES, HEAD, START, Entry, Head, JournalDamaged
+from setproto.roles import journal
+from setproto.roles.journal import ENTRIES, HEAD, START, Entry, Head, JournalDamaged
+from setproto.store import MemoryStore
 from tests.ca.conftest import DAY, NOW, at_work
 from tests.ca.test_office import issued, serial, shop
 

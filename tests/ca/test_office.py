@@ -29,8 +29,9 @@ from setproto.ca.office import Office
 from setproto.ca.parties import Wanted
 from setproto.ca.vault import WrongPassphrase
 from setproto.errors import UsageError
+from setproto.roles import journal
 from setproto.roles.ports import Transaction
-from setproto.store import MemoryStore, journal
+from setproto.store import MemoryStore
 from tests.ca.conftest import DAY, NOW, Work, at_work, found
 
 K = CertificateKind

@@ -14,8 +14,9 @@ from pki.der import encode
 from setproto.ca.records import Noted
 from setproto.ca.register import CERTIFICATE, REVOCATION, StoreRegister
 from setproto.errors import UsageError
+from setproto.roles import journal
 from setproto.roles.ports import Transaction
-from setproto.store import MemoryStore, journal
+from setproto.store import MemoryStore
 from setproto.store.sql import SQLStore
 from tests.ca.conftest import DAY, NOW
 

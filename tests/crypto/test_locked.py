@@ -1,4 +1,4 @@
-"""Keys from passphrases, where several are derived at once; the rest of ``locked`` is tested with the wallet's vault."""
+"""Keys from passphrases, several derived at once; the rest of ``locked`` is tested with the wallet's vault."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pki.der import encode
+from setproto.roles import journal
+from setproto.roles.journal import ENTRIES, HEAD, START, Entry, Head, JournalDamaged
 from setproto.roles.ports import Store
-from setproto.store import journal
-from setproto.store.journal import ENTRIES, HEAD, START, Entry, Head, JournalDamaged
 from tests.store.conftest import Opener
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

@@ -36,9 +36,9 @@ from setproto.cli.inspect import tree
 from setproto.errors import UsageError
 from setproto.reading import Reader
 from setproto.reading.pem import to_pem
+from setproto.roles.journal import head_from
 from setproto.server import public
 from setproto.server.public import certificates
-from setproto.store.journal import Head
 
 
 def list_(
@@ -150,7 +150,7 @@ def log(
     With --verify print the head only, after every hash has been checked and the log compared with the registers.
     """
     with looking(directory, database) as (transaction, office):
-        noted = None if head is None else _head(head)
+        noted = None if head is None else head_from(head)
         if verify_it or noted is not None:
             end = audit(transaction, office, noted)
             entries = []
@@ -190,14 +190,6 @@ def _export_one(
         files.write(f"{called}-chain.pem", b"".join(to_pem("CERTIFICATE", der) for der in chain))
     for name in names:
         typer.echo(f"written: {out / name}")
-
-
-def _head(text: str) -> Head:
-    """A head as it was printed.  UsageError for anything else."""
-    count, _, last = text.partition(":")
-    if not (count.isdecimal() and len(last) == 64 and set(last.lower()) <= set("0123456789abcdef")):
-        raise UsageError(f"{text!r} is no head of a log: it is a number, a colon and 64 hexadecimal digits")
-    return Head(count=int(count), last=bytes.fromhex(last))
 
 
 def _described(issued: Issued) -> dict[str, str | None]:

@@ -45,7 +45,7 @@ from setproto.cli.ca.desk import (
 )
 from setproto.errors import UsageError
 from setproto.reading.pem import to_pem
-from setproto.store import journal
+from setproto.roles import journal
 
 issue = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Certify somebody: a cardholder, merchant, gateway or CA."

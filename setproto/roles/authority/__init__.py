@@ -112,6 +112,7 @@ class CertificateAuthority(Endpoint):
         random: RandomBytes,
         held: Sequence[bytes] = (),
         lives: Mapping[CertificateKind, timedelta] | None = None,
+        journal: bool = False,
     ) -> None:
         """``credentials`` are its message certificates, ``authority`` its certificate-signing key (§6.3 keeps the two
         apart), ``register`` the authority's register within a transaction of ``store``.
@@ -120,7 +121,7 @@ class CertificateAuthority(Endpoint):
         registrations under way must begin again.  ``lives``: how long certificates are good for, where it is not as
         long as their profile says.  UsageError if the two are not one CA.
         """
-        super().__init__(credentials, validator, store, clock=clock, random=random, held=held)
+        super().__init__(credentials, validator, store, clock=clock, random=random, held=held, journal=journal)
         if authority.brand != self.party.brand or authority.suite.name != self.suite:
             raise UsageError("message certificates and certificate-signing key are of different CAs")
         if len(secret_key) != 32:

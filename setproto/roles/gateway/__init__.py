@@ -100,10 +100,11 @@ class Gateway(Endpoint):
         random: RandomBytes,
         held: Sequence[bytes] = (),
         card_message: AcqCardCodeMsg | None = None,
+        journal: bool = False,
     ) -> None:
         """``token_key``: 32 secret octets for tokens to itself; ``acquirer_bin``: whose merchants it serves;
         ``card_message``: what to tell every cardholder whose payment was approved, if anything."""
-        super().__init__(credentials, validator, store, clock=clock, random=random, held=held)
+        super().__init__(credentials, validator, store, clock=clock, random=random, held=held, journal=journal)
         self.issuer = issuer
         self.token_keys = TokenKeys(token_key)
         self._acquirer_bin = acquirer_bin

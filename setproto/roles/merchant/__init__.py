@@ -75,9 +75,10 @@ class Merchant(Endpoint):
         random: RandomBytes,
         held: Sequence[bytes] = (),
         category: str = "5999",
+        journal: bool = False,
     ) -> None:
         """``cert_pe``: the key-exchange certificate (DER) of the acquirer's gateway; ``category``: ISO 18245."""
-        super().__init__(credentials, validator, store, clock=clock, random=random, held=held)
+        super().__init__(credentials, validator, store, clock=clock, random=random, held=held, journal=journal)
         self._cert_pe = cert_pe
         self.category = category
 
@@ -133,7 +134,9 @@ class Merchant(Endpoint):
                 raise UsageError("nothing to authorise again")
             order = records.order(transaction, record.trans_ids.lid_m)
             _like(amount, order.amount)
-            return requests.auth_req(self, transaction, record, record.ordered, order, amount, more=more)
+            return self.begun(
+                transaction, requests.auth_req(self, transaction, record, record.ordered, order, amount, more=more)
+            )
 
     def reverse(
         self, xid: bytes, new_amount: CurrencyAmount | None = None, *, authorization: int | None = None
@@ -143,7 +146,7 @@ class Merchant(Endpoint):
             record = self._ready(transaction, xid)
             found = granted(record.authorizations, authorization)
             new = found.amount.with_amount(0) if new_amount is None else _like(new_amount, found.amount)
-            return requests.auth_rev_req(self, transaction, record, found, new)
+            return self.begun(transaction, requests.auth_rev_req(self, transaction, record, found, new))
 
     def capture(
         self,
@@ -160,14 +163,16 @@ class Merchant(Endpoint):
             left = found.amount.value - live_sum(found.captures, found.amount).value
             units = int(left / found.amount.with_amount(1).value)
             wanted = found.amount.with_amount(units) if amount is None else _like(amount, found.amount)
-            return requests.cap_req(self, transaction, record, found, wanted, batch_id)
+            return self.begun(transaction, requests.cap_req(self, transaction, record, found, wanted, batch_id))
 
     def reverse_capture(self, xid: bytes, *, authorization: int | None = None, capture: int | None = None) -> Outgoing:
         """Take a capture back, whole, while its batch is open (§4.16)."""
         with self.store.transaction() as transaction:
             record = self._ready(transaction, xid)
             found = granted(record.authorizations, authorization)
-            return requests.cap_rev_req(self, transaction, record, found, granted(found.captures, capture))
+            return self.begun(
+                transaction, requests.cap_rev_req(self, transaction, record, found, granted(found.captures, capture))
+            )
 
     def credit(
         self,
@@ -184,7 +189,9 @@ class Merchant(Endpoint):
             found = granted(record.authorizations, authorization)
             captured = granted(found.captures, capture)
             wanted = captured.amount if amount is None else _like(amount, captured.amount)
-            return requests.cred_req(self, transaction, record, found, captured, wanted, batch_id)
+            return self.begun(
+                transaction, requests.cred_req(self, transaction, record, found, captured, wanted, batch_id)
+            )
 
     def reverse_credit(
         self,
@@ -200,7 +207,7 @@ class Merchant(Endpoint):
             found = granted(record.authorizations, authorization)
             captured = granted(found.captures, capture)
             given = granted(captured.credits, credit)
-            return requests.cred_rev_req(self, transaction, record, found, captured, given)
+            return self.begun(transaction, requests.cred_rev_req(self, transaction, record, found, captured, given))
 
     def batch(
         self,
@@ -212,12 +219,14 @@ class Merchant(Endpoint):
     ) -> Outgoing:
         """Open, purge or close a batch, or look at it (§4.19)."""
         with self.store.transaction() as transaction:
-            return requests.batch_admin_req(self, transaction, batch_id, operation, totals, details)
+            return self.begun(
+                transaction, requests.batch_admin_req(self, transaction, batch_id, operation, totals, details)
+            )
 
     def ask_certificates(self) -> Outgoing:
         """Ask which key-exchange certificate the gateway wants used (§2.13)."""
         with self.store.transaction() as transaction:
-            return requests.pcert_req(self, transaction)
+            return self.begun(transaction, requests.pcert_req(self, transaction))
 
     def resend(self, xid: bytes) -> Outgoing:
         """The request that a purchase waits on, after a time-out.  UsageError if there is none."""
@@ -225,12 +234,14 @@ class Merchant(Endpoint):
             record = records.purchase(transaction, xid)
             if record.outstanding is None:
                 raise UsageError("nothing is outstanding")
-            return requests.ask_again(self, transaction, records.request(transaction, record.outstanding))
+            return self.begun(
+                transaction, requests.ask_again(self, transaction, records.request(transaction, record.outstanding))
+            )
 
     def repeat(self, rrpid: bytes) -> Outgoing:
         """Any request to the gateway again, by its RRPID: for those about batches and certificates."""
         with self.store.transaction() as transaction:
-            return requests.ask_again(self, transaction, records.request(transaction, rrpid))
+            return self.begun(transaction, requests.ask_again(self, transaction, records.request(transaction, rrpid)))
 
     @staticmethod
     def _ready(transaction: Transaction, xid: bytes) -> PurchaseRecord:

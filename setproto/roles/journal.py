@@ -93,13 +93,15 @@ def head(transaction: Transaction) -> Head:
         raise JournalDamaged(0, "the record of its end cannot be read") from None
 
 
-def read(transaction: Transaction) -> Iterator[Entry]:
-    """Every entry, the oldest first.
+def read(transaction: Transaction, noted: Head | None = None) -> Iterator[Entry]:
+    """Every entry, the oldest first.  ``noted``: a head that was noted elsewhere, to which the log must still lead.
 
     JournalDamaged where one was altered, removed, moved or cut off.  An entry is proved by the one after it, and the
     last by the head: only when all have been read without an error are all of them as they were written.
     """
     end, last, number = head(transaction), START, 0
+    if noted is not None and noted.count > end.count:
+        raise JournalDamaged(end.count + 1, "is missing: a later head was noted")
     for number, (key, stored) in enumerate(transaction.items(ENTRIES), 1):
         if key != _key(number):
             raise JournalDamaged(number, "is missing")
@@ -115,6 +117,8 @@ def read(transaction: Transaction) -> Iterator[Entry]:
         if number > end.count:
             raise JournalDamaged(number, "comes after the recorded end")
         last = entry.hash
+        if noted is not None and noted.count == number and noted.last != last:
+            raise JournalDamaged(number, "is not the one to which the head leads that was noted")
         yield entry
     if number < end.count:
         raise JournalDamaged(number + 1, "is missing")
@@ -127,6 +131,14 @@ def verify(transaction: Transaction) -> Head:
     for _ in read(transaction):
         pass
     return head(transaction)
+
+
+def head_from(text: str) -> Head:
+    """A head as ``str`` writes it.  UsageError for anything else."""
+    count, _, last = text.partition(":")
+    if not (count.isdecimal() and len(last) == 2 * DIGEST_SIZE and set(last.lower()) <= set("0123456789abcdef")):
+        raise UsageError(f"{text!r} is no head of a log: it is a number, a colon and 64 hexadecimal digits")
+    return Head(count=int(count), last=bytes.fromhex(last))
 
 
 def _key(number: int) -> bytes:
