@@ -92,8 +92,13 @@ def export(
             raise UsageError(f"{xid!r} is no XID: it has {XID_DIGITS} hexadecimal digits")
         with _record(store, space) as transaction:
             found = evidence.export(transaction, bytes.fromhex(xid), merchant)
-        with out.open("xb") as written:
-            written.write(to_pem(evidence.LABEL, evidence.dump(found)))
+        write(found, out)
+
+
+def write(found: evidence.Evidence, out: Path) -> None:
+    """What was found, in a new file, and a word about it."""
+    with out.open("xb") as written:
+        written.write(to_pem(evidence.LABEL, evidence.dump(found)))
     typer.echo(f"written: {out}, {len(found.items)} messages")
 
 

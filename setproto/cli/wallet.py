@@ -14,6 +14,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from setproto.audit import evidence
+from setproto.cli.audit import write
 from setproto.cli.ca.desk import AsJson, fingerprint, terminal
 from setproto.cli.console import console
 from setproto.cli.opening import (
@@ -393,6 +395,23 @@ def print_(
         with out.open("xb") as opened_file:
             opened_file.write(data)
         typer.echo(f"written: {out}")
+
+
+@wallet.command("dispute")
+def dispute_(
+    number: Which = "last",
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A new file.")] = Path("dispute.pem"),
+    file: WalletFile = None,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Write what the wallet can prove about an order, for setproto dispute verify; no card data is in it."""
+    with answering(), opened(file, passphrase_file) as own:
+        xid = recorder.xid(own, recorder.find(own, number))
+        if xid is None:
+            raise UsageError("nothing was paid for this order")
+        with own.vault.transaction() as transaction:
+            found = evidence.export(transaction, xid)
+        write(found, out)
 
 
 @wallet.command()

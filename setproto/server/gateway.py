@@ -56,6 +56,7 @@ def serve(file: Path) -> None:
         acquirer_bin=config.acquirer_bin,
         clock=now,
         random=os.urandom,
+        journal=True,
     )
     server = Server("gateway", config.limits, Metrics(), lambda: look(store))
     link.start()

@@ -307,6 +307,7 @@ def serve(file: Path) -> None:
         random=os.urandom,
         held=held,
         category=config.category,
+        journal=True,
     )
     metrics = Metrics()
     shop = Shop(

@@ -15,12 +15,13 @@ from pki.der import decode
 from setproto.amounts import CurrencyAmount
 from setproto.errors import UsageError
 from setproto.messages.receipt import Receipt
+from setproto.roles.cardholder import PURCHASES, Purchase
 from setproto.wallet import description
 from setproto.wallet.description import Description
 from setproto.wallet.items import Wallet
 from setproto.wallet.paying import RECEIPTS, Attempt, Kept, OrderItem, Standing, attempted, orders, standing
 
-__all__ = ["SHORT", "Bought", "Entry", "Query", "bought", "entries", "find"]
+__all__ = ["SHORT", "Bought", "Entry", "Query", "bought", "entries", "find", "xid"]
 
 
 SHORT: Final = 12
@@ -153,3 +154,13 @@ def _entry(wallet: Wallet, item: OrderItem) -> Entry:
 
 def _within(wanted: str | None, text: str) -> bool:
     return wanted is None or wanted.casefold() in text.casefold()
+
+
+def xid(wallet: Wallet, entry: Entry) -> bytes | None:
+    """The XID of the last attempt to pay for an order; None if there was none that the merchant answered."""
+    if not entry.attempts:
+        return None
+    with wallet.vault.transaction() as transaction:
+        stored = transaction.get(PURCHASES, entry.attempts[-1][0].lid_c)
+    shop = None if stored is None else decode(Purchase, stored).shop
+    return None if shop is None else shop.trans_ids.xid

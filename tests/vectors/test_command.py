@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -64,7 +64,7 @@ def test_extract_says_why_it_cannot(tmp_path: Path) -> None:
 
 
 def test_lint_fails_where_something_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    command = sys.modules["setproto.cli.vectors"]  # the package has the command of this name
+    command = import_module("setproto.cli.vectors")  # the package has the command of this name
     monkeypatch.setattr(command, "lint", lambda files: ["one fault"])
     assert "one fault" in run("lint", status=1)
     monkeypatch.setattr(command, "lint", lambda files: [])

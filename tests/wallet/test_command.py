@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from setproto.roles.authority.ports import CardApplication, Verdict
 from tests.wallet.world import BRAND, EMPTY, FULL, Street
 
 # The package has commands of the names of its modules.
-buying, wallets = (sys.modules[f"setproto.cli.{name}"] for name in ("buy", "wallet"))
+buying, wallets = (import_module(f"setproto.cli.{name}") for name in ("buy", "wallet"))
 PASSPHRASE = "correct horse battery staple"
 SHOP = """\
 [shop]
