@@ -10,7 +10,7 @@ A message that repeats another, or is refused, is named by its digest and length
 with octets of their choice.  With the messages goes what their signatures were judged by: CA certificates, CRLs and the
 BrandCRLIdentifier, once for each set of them.
 
-Sources: architecture section 3.5; set-protocol.md section 9 (OT-4, PX-8); docs/adr/0016.
+Sources: architecture section 3.5; set-protocol.md section 9 (OT-4, PX-8); docs/adr/0014.
 """
 
 from __future__ import annotations
@@ -101,6 +101,8 @@ class Recorder:
         self._party = party
         self._known: tuple[object, bytes, Knowledge] | None = None
         """What the following two were made from, a digest, and what is known."""
+        self._recorded = b""
+        """The digest of what was found recorded last: it need not be looked for again."""
 
     def handled(self, transaction: Transaction, data: bytes, wire: Wire, reply: Reply) -> None:
         """Write down a message that was processed, what was concluded from it, and what was sent because of it."""
@@ -131,9 +133,11 @@ class Recorder:
     ) -> None:
         digest, knowledge = self._knows()
         # In the same transaction: what was rolled back was not recorded, and a process that begins again finds it.
-        is_new = transaction.get(KNOWN, digest) is None
+        is_new = digest != self._recorded and transaction.get(KNOWN, digest) is None
         if is_new:
             transaction.put(KNOWN, digest, b"")
+        else:
+            self._recorded = digest
         handled = Handled(
             party=self._party.party,
             knowledge=knowledge if is_new else None,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from pki.der import encode, replace
+from pki.der import decode, encode, replace
 from setproto.amounts import CurrencyAmount
 from setproto.audit import evidence, prove
 from setproto.audit.evidence import Evidence, Item
@@ -22,8 +22,10 @@ from setproto.cli import app
 from setproto.errors import ProtocolError, SetError, UsageError
 from setproto.market import TRADERS, Market
 from setproto.messages.common import Role
-from setproto.messages.registry import PINIT_RES
-from setproto.messages.wrapper import unwrap
+from setproto.messages.payment import AuthReqData, EncB
+from setproto.messages.registry import AUTH_REQ, PINIT_RES
+from setproto.messages.wrapper import MessageIDs, unwrap
+from setproto.reading.cms import read_signed
 from setproto.reading.pem import to_pem
 from setproto.scan import scan
 from setproto.scenario import run, shipped
@@ -31,7 +33,7 @@ from setproto.store.sql import SQLStore
 from tests.audit.records import evidence_of, flipped, later_evidence_of, roots, rows, story
 from tests.cli.test_demo import EVERY_SUITE
 from tests.pki.forging import serial_of
-from tests.roles.scenes import snapshot
+from tests.roles.scenes import before, snapshot
 
 
 def said(file: Evidence, trusted: tuple[bytes, ...] | None = None) -> list[Statement]:
@@ -235,6 +237,46 @@ def test_a_message_twice_and_messages_that_prove_nothing() -> None:
     assert "version" in refusal(replace(file, version=2))
 
 
+def by_the_merchant(change: Callable[[AuthReqData], dict[str, Any]], to: str = "") -> Evidence:
+    """The merchant's file, with an AuthReq that it signs with its own keys, changed, in place of its own."""
+    file, merchant = evidence_of(Role.merchant), story().market.merchant
+    preq, auth_req = file.items[:2]
+    wire = unwrap(auth_req.wire)
+    outer = decode(EncB, wire.body)
+    signed = read_signed(outer.enc)
+    assert signed is not None
+    body = decode(AuthReqData, signed.content or b"")
+    body = replace(body, **change(body))
+    ids = body.auth_req_item.auth_tags.trans_ids
+    over = merchant.header(wire.header.rrpid, MessageIDs.of(ids))
+    with merchant.store.transaction() as transaction:
+        gateway = merchant.gateway(transaction)
+    recipient = replace(body.head.recipient, name=to or body.head.recipient.name)
+    body = replace(body, head=merchant.head(AUTH_REQ.content_type, recipient, over))
+    sent = merchant.protect(AUTH_REQ, over, body, recipient=gateway, baggage=outer.baggage).outgoing
+    assert sent.evidence is not None
+    return replace(file, items=[preq, replace(auth_req, wire=sent.evidence)])
+
+
+def item_with(body: AuthReqData, **changes: Any) -> dict[str, Any]:
+    return {"auth_req_item": replace(body.auth_req_item, **changes)}
+
+
+def test_a_merchant_with_its_own_keys_makes_no_file_of_parts_that_do_not_fit() -> None:
+    def other_order(body: AuthReqData) -> dict[str, Any]:
+        assert body.auth_req_item.check_digests is not None
+        return item_with(body, check_digests=replace(body.auth_req_item.check_digests, hod2=bytes(32)))
+
+    def other_label(body: AuthReqData) -> dict[str, Any]:
+        tags = body.auth_req_item.auth_tags
+        return item_with(body, auth_tags=replace(tags, trans_ids=replace(tags.trans_ids, lid_m=b"another")))
+
+    assert in_short(by_the_merchant(lambda body: {}))[:2] == in_short(evidence_of(Role.merchant))[:2]
+    assert "authorised for another order" in refusal(by_the_merchant(other_order))
+    assert "identifiers of different purchases" in refusal(by_the_merchant(other_label))
+    assert "between different parties" in refusal(by_the_merchant(lambda body: {}, to="gateway-2"))
+
+
 def test_other_keys_make_no_statement() -> None:
     """A whole market of one's own, with the same names, is worth nothing under the real root."""
     market = Market.open(journal=True)
@@ -259,6 +301,21 @@ def test_expired_later_does_not_matter_and_revoked_then_does() -> None:
         assert said(file, roots(market)), "judged by the lists of that day"
         known = [replace(one, crls=list(revoked.crls), bci=revoked.bci) for one in file.known]
         assert "revokedCertificate" in refusal(replace(file, known=known), roots(market))
+
+
+def test_a_message_is_judged_by_the_lists_that_were_out_when_it_was_made() -> None:
+    scene = before("PReq", Market.open(journal=True))
+    scene.market.clock.advance(timedelta(minutes=5))
+    scene.market.renew_crls()  # before the PReq arrives: lists from after its date
+    while scene.hand is not None:
+        scene.deliver()
+    xid = scene.xid
+    for store in scene.market.stores.values():
+        with store.transaction() as transaction:
+            file = evidence.export(transaction, xid)
+        assert said(file, roots(scene.market))
+    with scene.market.stores[Role.merchant].transaction() as transaction:
+        assert len(evidence.export(transaction, xid).known) == 2
 
 
 def test_a_record_has_nothing_about_a_purchase_that_there_is_not() -> None:
