@@ -101,10 +101,13 @@ def batch(
 
 def _meant(ask: Any, order: str) -> str:
     """The one order that begins like this; ``last``: the last that somebody paid.  UsageError if there is not one."""
-    paid = [one["order"] for one in ask("GET", "/operator/orders")["orders"] if one["xid"] is not None]
-    found = paid[-1:] if order == "last" else [one for one in paid if one.startswith(order.lower())]
+    known = ask("GET", "/operator/orders")["orders"]
+    if order == "last":
+        found = [one["order"] for one in known if one["xid"] is not None][-1:]
+    else:
+        found = [one["order"] for one in known if one["order"].startswith(order.lower())]
     if len(found) != 1:
-        raise UsageError(f"{'several orders begin' if found else 'no order that was paid begins'} with {order[:40]!r}")
+        raise UsageError(f"{'several orders begin with' if found else 'no such order:'} {order[:40]!r}")
     return str(found[0])
 
 
