@@ -28,7 +28,8 @@ from pki.keystore import dump_private_key, load_exchange_key, load_signature_key
 from setproto.ca.config import EXAMPLE, parse
 from setproto.ca.office import Office
 from setproto.cli import app
-from setproto.cli.ca import ca, desk
+from setproto.cli.ca import ca as group
+from setproto.cli.ca import desk
 from setproto.reading.pem import blocks, to_pem
 from tests.ca.conftest import PASSPHRASE, QUICK
 from tests.ca.test_office import TWO_BRANDS
@@ -206,7 +207,7 @@ def commands(of: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 
 def test_no_option_takes_a_passphrase() -> None:
-    found = dict(commands(typer.main.get_command(ca)))
+    found = dict(commands(typer.main.get_command(group)))
     assert len(found) == 19
     options = []
     for command in found.values():
