@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from tests.secrecy.scan import Scanner
 HEAD = 6
 PIECE = 1 << 16
 """Octets that are gone over at a time; a piece that was gone over before is not gone over again."""
+MIXTURES = ((40503, 30011, 51749), (12829, 60923, 25147))
+"""Odd numbers drawn at random."""
 WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+/")
 
 
@@ -54,16 +57,17 @@ class Search:
         self._by_head: dict[bytes, list[tuple[bytes, str]]] = defaultdict(list)
         self._lone = lone or {}
         self._known: dict[bytes, frozenset[str]] = {}
-        # For each pair of octets: is it in this place of any head?
-        self._pairs = np.zeros((HEAD // 2, 1 << 16), dtype=np.bool_)
         both = [*wanted.items(), *self._lone.items()]
         self._longest = max(len(needle) for needle, _ in both)
         for needle, name in both:
             if len(needle) < HEAD:
                 raise ValueError(f"too short to be looked for: {name}")
             self._by_head[needle[:HEAD]].append((needle, name))
-            for place in range(HEAD // 2):
-                self._pairs[place, int.from_bytes(needle[2 * place : 2 * place + 2], "little")] = True
+        heads = np.frombuffer(b"".join(self._by_head), "<u2").reshape(-1, HEAD // 2).T
+        # For each mixture of six octets: is it that of a head?
+        self._heads = np.zeros((len(MIXTURES), 1 << 16), dtype=np.bool_)
+        for is_head, mixture in zip(self._heads, MIXTURES, strict=True):
+            is_head[_mixed(heads, mixture)] = True
 
     def hits(self, blobs: Iterable[bytes]) -> set[str]:
         """The names of those that occur in any of these."""
@@ -82,13 +86,18 @@ class Search:
         if len(octets) < HEAD:
             return
         pairs = octets[:-1].astype(np.uint16) | octets[1:].astype(np.uint16) << 8
-        places = np.flatnonzero(self._pairs[0][pairs[: len(octets) - HEAD + 1]])
-        for place in range(1, HEAD // 2):
-            places = places[self._pairs[place][pairs[places + 2 * place]]]
+        six = [pairs[:-4], pairs[2:-2], pairs[4:]]
+        places = np.flatnonzero(self._heads[0][_mixed(six, MIXTURES[0])])
+        places = places[self._heads[1][_mixed([pairs[places + further] for further in (0, 2, 4)], MIXTURES[1])]]
         for at in places.tolist():
             for needle, name in self._by_head.get(piece[at : at + HEAD], ()):
                 if piece.startswith(needle, at) and (needle not in self._lone or _alone(piece, at, at + len(needle))):
                     yield name
+
+
+def _mixed(pairs: Iterable[Any], mixture: tuple[int, ...]) -> Any:
+    """Sixteen bits made from six octets, given as three pairs, at each place."""
+    return sum(pair * np.uint16(factor) for pair, factor in zip(pairs, mixture, strict=True))
 
 
 def _alone(blob: bytes, start: int, end: int) -> bool:
