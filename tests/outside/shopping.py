@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from setproto.card import PAN, Card, CardExpiry
 from setproto.client import PAYMENT, HTTPTransport
 from setproto.server import bank, public
@@ -116,14 +118,10 @@ class Shopping:
     @contextmanager
     def open(self) -> Iterator[None]:
         """The shop is up, and no file of its servers is left out that they make elsewhere."""
-        before, os.environ["TMPDIR"] = os.environ.get("TMPDIR"), str(self.temporary)
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TMPDIR", str(self.temporary))
             with up(self.directory) as self.running:
                 yield
-        finally:
-            del os.environ["TMPDIR"]
-            if before is not None:
-                os.environ["TMPDIR"] = before
 
     def register(self) -> None:
         """All cards."""
