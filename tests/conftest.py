@@ -20,7 +20,7 @@ LONG = (
     *("conformance", "vectors/test_generate.py", "vectors/test_node.py", "vectors/test_asn1.py", "mutation"),
     *("registration/test_refusals.py", "registration/test_refused_answers.py", "registration/test_secrecy.py"),
     *("ca/test_command.py", "cli/test_scenario.py", "cli/test_keep.py", "cli/test_inspect.py", "vectors/test_flows.py"),
-    *("benchmarks", "server", "wallet", "bank", "audit", "shop"),
+    *("benchmarks", "server", "wallet", "bank", "audit", "shop", "outside"),
     *("interop", "roles_payment", "roles/test_wrong_place.py", "roles/test_certificates.py"),
     *("audit/test_dispute.py", "audit/test_replay.py"),
 )
