@@ -31,12 +31,12 @@ class Parts(Place):
         super().__init__(directory)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, role: str, *, before: Callable[[], object] | None = None) -> None:
-        """``before``: what the new process does first."""
+    def start(self, role: str, *, before: Callable[[], object] | None = None, program: str = "setproto") -> None:
+        """``before``: what the new process does first; ``program``: the module that takes the command."""
         config = self.config(role)
         with config.with_suffix(".log").open("ab") as log:
             self._running[role] = subprocess.Popen(
-                command("serve", config.parent.name, config),
+                command("serve", config.parent.name, config, program=program),
                 preexec_fn=before,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

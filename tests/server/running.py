@@ -65,8 +65,8 @@ class Running(Place):
         raise LookupError(role)
 
 
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "setproto", *map(str, arguments)]
+def command(*arguments: str | Path, program: str = "setproto") -> list[str]:
+    return [sys.executable, "-m", program, *map(str, arguments)]
 
 
 def environment() -> dict[str, str]:

@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
+from sqlalchemy import func, select
+
+from setproto.bank.tables import PAYMENTS
 from setproto.card import PAN, Card, CardExpiry, luhn
 from setproto.client import HTTPTransport
 from setproto.errors import SetError
@@ -55,9 +58,15 @@ class Street(Parts):
             for count, path in enumerate(self.wallets.values()):
                 with Vault.create(path, PASSPHRASE) as vault:
                     for place, balance in enumerate(BALANCES):
-                        pan = PAN(number(100 * count + place))
+                        pan = PAN(number(100 * (count + 1) + place))
                         bank.open_card(pan, EXPIRY, balance, holder=HOLDER)
                         Wallet(vault).add_card(f"card-{place}", Card(BRAND, pan, EXPIRY))
+
+    def change(self, name: str, old: str, new: str) -> None:
+        """Change the configuration of a server."""
+        written = self.config(name).read_text()
+        assert written.count(old) == 1, (old, written)
+        self.config(name).write_text(written.replace(old, new))
 
     # --- processes --------------------------------------------------------------------------------
 
@@ -103,6 +112,29 @@ class Street(Parts):
     def _said(self, name: str) -> str:
         return self._log(name).read_text()[-3000:] if name in self.wallets else self.log(name)[-3000:]
 
+    # --- watching ---------------------------------------------------------------------------------
+
+    def bought(self) -> int:
+        """How many payments the bank has decided."""
+        with self.bank() as bank, bank.engine.begin() as connection:
+            return int(connection.execute(select(func.count()).select_from(PAYMENTS)).scalar_one())
+
+    def wait_until_bought(self, count: int) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while self.bought() < count:
+            assert time.monotonic() < deadline, "nobody buys"
+            time.sleep(0.1)
+
+    def wait_until_refused(self, count: int = 3) -> None:
+        """Until wallets have been told so often that something cannot be done."""
+        deadline, before = time.monotonic() + PATIENCE, self._refusals()
+        while self._refusals() < before + count:
+            assert time.monotonic() < deadline, "all goes well"
+            time.sleep(0.1)
+
+    def _refusals(self) -> int:
+        return sum(self._log(name).read_bytes().count(b"\n") for name in self.wallets if self._log(name).exists())
+
     # --- the shop's people ------------------------------------------------------------------------
 
     @contextmanager
@@ -133,12 +165,15 @@ class Street(Parts):
 
     # --- afterwards -------------------------------------------------------------------------------
 
-    def settled(self) -> Ledgers:
-        """When all servers run and no wallet: let everybody find out, and compare.  AssertionError names the faults."""
+    def settled(self, *names: str) -> Ledgers:
+        """When all servers run and no wallet: let these wallets, or all, find out, and compare.
+
+        AssertionError names the faults."""
+        wallets = [self.wallets[name] for name in names or self.wallets]
         deadline = time.monotonic() + PATIENCE
         while True:
             with suppress(SetError):
-                for path in self.wallets.values():
+                for path in wallets:
                     with shopper(path, self.shop_file) as one:
                         for card in one.wallet.cards():
                             if card.enrolment is not None and card.registered is None:
@@ -146,18 +181,19 @@ class Street(Parts):
                         one.settle()
             found = Ledgers.read(self, ())
             if not found.waiting:
-                self._ask()
-                found = Ledgers.read(self, self.wallets.values())
+                self._ask(wallets)
+                found = Ledgers.read(self, wallets)
             if not found.waiting:
+                found = Ledgers.read(self, self.wallets.values())
                 faults = found.faults()
                 assert not faults, "\n".join(faults)
                 return found
             assert time.monotonic() < deadline, found.waiting
             time.sleep(0.1)
 
-    def _ask(self) -> None:
-        """Every wallet asks what has become of its payments since, and gets the newest receipts."""
-        for path in self.wallets.values():
+    def _ask(self, wallets: list[Path]) -> None:
+        """Each wallet asks what has become of its payments since, and gets the newest receipts."""
+        for path in wallets:
             with shopper(path, self.shop_file) as one, suppress(SetError):
                 for order in orders(one.wallet):
                     if one.till.refresh(order.lid_m).standing.is_paid:
