@@ -46,8 +46,11 @@ class Shopper:
     def settle(self) -> None:
         """As ``setproto wallet resume``."""
         for item in self.till.unsettled():
-            if self.till.settle(item.lid_m).standing.is_paid:
+            outcome = self.till.settle(item.lid_m)
+            if outcome.standing.is_paid:
                 self.till.fetch_receipt(item.lid_m)
+            elif outcome.standing is Standing.PENDING:
+                print(outcome.standing, outcome.said, flush=True)
 
     def buy(self, items: dict[str, int], cards: list[str]) -> Standing:
         """Order, and pay with the first of the cards that is not declined."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-import pytest
-
 from tests.faults.processes.street import Street, street
 
 SHIFTED = "tests.faults.processes.shifted"
@@ -18,19 +16,20 @@ def jump(shop: Street, role: str, seconds: int) -> None:
     shop.config(role).with_name("clock").write_text(str(seconds))
 
 
-@pytest.mark.parametrize(("role", "seconds"), [("merchant", HOUR), ("gateway", -HOUR), ("gateway", YEARS)])
-def test_the_clock_jumps(tmp_path: Path, role: str, seconds: int) -> None:
+def test_the_clock_jumps(tmp_path: Path) -> None:
     with street(tmp_path / "shop", 1) as shop:
-        shop.stop(role)
-        shop.start(role, program=SHIFTED)
-        shop.wait(role)
+        for role in ("merchant", "gateway"):
+            shop.stop(role)
+            shop.start(role, program=SHIFTED)
+            shop.wait(role)
         shop.go("wallet-1")
-        with shop.busy(Random(seconds)):
+        with shop.busy(Random(0)):
             shop.wait_until_bought(5)
-            jump(shop, role, seconds)
-            shop.wait_until_refused(5)
-            before = shop.bought()
-            jump(shop, role, 0)
-            shop.wait_until_bought(before + 3)
+            for role, seconds in (("merchant", HOUR), ("gateway", -HOUR), ("gateway", YEARS)):
+                jump(shop, role, seconds)
+                shop.wait_until_refused()
+                before = shop.bought()
+                jump(shop, role, 0)
+                shop.wait_until_bought(before + 3)
         shop.stop_wallets()
         assert shop.settled().paid()
