@@ -1,8 +1,12 @@
-"""Two gateways on one PostgreSQL, one of them killed at any moment: a merchant that comes to either is served once."""
+"""Two gateways on one PostgreSQL, one of them killed at any moment: a merchant that comes to either is served once.
+
+``SETPROTO_KILLS`` and ``SETPROTO_SEED`` as in ``test_killed``.
+"""
 
 from __future__ import annotations
 
 import os
+import socket
 import time
 from pathlib import Path
 from random import Random
@@ -17,12 +21,12 @@ SEED = os.environ.get("SETPROTO_SEED") or os.urandom(4).hex()
 KILLS = int(os.environ.get("SETPROTO_KILLS", "30")) // 10
 
 
-def second(made: Street, line: Proxy, own: Proxy) -> None:
+def second(made: Street, line: Proxy) -> None:
     """Another gateway on the same database, with a terminal and an address of its own; the merchant comes to both."""
     first = made.config("gateway").read_text()
-    host, port = own.address
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        host, port = free.getsockname()
     listen = made.url("gateway").removeprefix("http://")
-    own.close()
     line.lead_to((host, int(listen.rpartition(":")[2])), (host, port))
     written = first.replace(f'listen = "{listen}"', f'listen = "{host}:{port}"\nterminal = "GW000002"')
     made.config("gateway-2").touch(0o600)
@@ -41,7 +45,7 @@ def test_two_gateways_on_one_database(tmp_path: Path, postgresql: str) -> None:
             tmp_path / "shop",
             database=database,
             servers=servers,
-            changed=lambda made: second(made, line, Proxy()),
+            changed=lambda made: second(made, line),
         ) as shop,
     ):
         for name in shop.wallets:

@@ -1,4 +1,7 @@
-"""The line to the bank is cut, silent, slow or late while wallets buy: every hold belongs to a payment in the end."""
+"""The line to the bank is cut, silent, slow or late while wallets buy: every hold belongs to a payment in the end.
+
+``SETPROTO_KILLS`` and ``SETPROTO_SEED`` as in ``test_killed``.
+"""
 
 from __future__ import annotations
 
