@@ -589,6 +589,9 @@ class ISO8583Link:
         # Another gateway process asked for the payment: later messages bear its terminal, and a number of it.
         record = replace(record, name=self._name(payment.name.terminal))
         with self._store.transaction() as transaction:
+            known = records.find_advice(transaction, advice.reference)
+            if known is not None:  # a third process was quicker; the bank books what has two names twice
+                return None if known.code else (payment, known, True)
             records.keep_advice(transaction, advice.reference, record)
         return payment, record, False
 
@@ -614,6 +617,9 @@ class ISO8583Link:
         self._tries.pop(reference, None)
         code = answer[39]
         with self._store.transaction() as transaction:
+            known = records.find_advice(transaction, reference)
+            if known is not None and known.code:
+                return  # another process told the bank at the same time, and has written this down
             settled = answer.get(15) or ""
             records.keep_advice(transaction, reference, replace(record, code=code, settled=settled))
             if code != APPROVED:

@@ -446,6 +446,25 @@ def test_two_gateways_on_one_store(line: Connected) -> None:
     assert line.settled()
 
 
+def test_two_gateways_tell_the_same_at_once(line: Connected) -> None:
+    """Neither asked for the payment; one tells between two steps of the other: it has one name all the same."""
+    request, _ = line.buy(10_000)
+    told = advice(AdviceKind.CAPTURE, request, 10_000)
+    slow, quick = line.another(terminal="GW000002"), line.another(terminal="GW000003")
+    name = slow._name
+
+    def interrupted(terminal: str | None = None) -> records.Name:
+        if terminal is not None:
+            quick.advise(told)
+        return name(terminal)
+
+    slow._name = interrupted  # type: ignore[method-assign]
+    slow.advise(told)
+    assert line.link.manual() == []
+    assert line.till.available() == OPENING - 10_000
+    assert line.settled()
+
+
 def test_a_gateway_takes_up_what_another_left(lossy: Connected) -> None:
     """The first died waiting; the merchant's repetition reaches the second, which repeats under the same name."""
     lossy.wire.to_gateway = dropping(of("0110"))

@@ -322,6 +322,18 @@ def test_a_request_that_is_new_must_be_recent(name: str, minutes: int) -> None:
     assert state(scene.market) == kept
 
 
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_request_is_asked_again_under_a_date_of_now(hours: int) -> None:
+    """The clock goes on, or is set back, before the gateway has answered."""
+    market = Market.open()
+    market.clock.advance(timedelta(hours=2))  # so that the CRLs are valid either way
+    rrpid = unwrap(before("AuthReq", market).data).header.rrpid
+    assert rrpid is not None
+    market.clock.advance(timedelta(hours=hours))
+    again = market.merchant.repeat(rrpid)
+    assert [message.name for message in market.gateway.handle(again.data).outgoing] == ["AuthRes"]
+
+
 # --- restarts -------------------------------------------------------------------------------------
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from setproto.bank.bank import Bank
 from setproto.card import PAN
 from setproto.client import HTTPTransport
 from setproto.errors import Unreachable
@@ -30,10 +31,13 @@ class Parts(Place):
         super().__init__(directory)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, role: str) -> None:
-        with (self.directory / role / f"{role}.log").open("ab") as log:
+    def start(self, role: str, *, before: Callable[[], object] | None = None, program: str = "setproto") -> None:
+        """``before``: what the new process does first; ``program``: the module that takes the command."""
+        config = self.config(role)
+        with config.with_suffix(".log").open("ab") as log:
             self._running[role] = subprocess.Popen(
-                command("serve", role, self.directory / role / f"{role}.toml"),
+                command("serve", config.parent.name, config, program=program),
+                preexec_fn=before,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -74,16 +78,22 @@ class Parts(Place):
     def thaw(self, role: str) -> None:
         self._running[role].send_signal(signal.SIGCONT)
 
-    def available(self, number: str = ADA[0]) -> int:
-        """What can be spent with a card, in cents, from the bank's own books."""
+    @contextmanager
+    def bank(self) -> Iterator[Bank]:
+        """The bank's own books."""
         config = load(BankConfig, self.directory / "bank" / "bank.toml")
         trust = public.validator(config.trust.directory, config.trust.suite)
         opened = bank.opened(config, trust, lambda: datetime.now(UTC))
         try:
-            assert opened.audit() == []
-            return opened.available(PAN(number))
+            yield opened
         finally:
             opened.close()
+
+    def available(self, number: str = ADA[0]) -> int:
+        """What can be spent with a card, in cents, from the bank's own books."""
+        with self.bank() as opened:
+            assert opened.audit() == []
+            return opened.available(PAN(number))
 
     def kill_all(self) -> None:
         for role in list(self._running):

@@ -28,8 +28,12 @@ class Place:
     def servers(self) -> dict[str, str]:
         return tomllib.loads((self.directory / "shop.toml").read_text())["servers"]
 
+    def config(self, name: str) -> Path:
+        """The configuration of a server.  The second gateway, for instance, is ``gateway-2``."""
+        return self.directory / name.partition("-")[0] / f"{name}.toml"
+
     def url(self, role: str) -> str:
-        config = tomllib.loads((self.directory / role / f"{role}.toml").read_text())
+        config = tomllib.loads(self.config(role).read_text())
         return f"{'https' if 'tls' in config else 'http'}://{config['listen']}"
 
     def client(self, role: str) -> HTTPTransport:
@@ -42,7 +46,7 @@ class Place:
         return buyer
 
     def log(self, role: str) -> str:
-        return (self.directory / role / f"{role}.log").read_text()
+        return self.config(role).with_suffix(".log").read_text()
 
 
 class Running(Place):
@@ -61,8 +65,8 @@ class Running(Place):
         raise LookupError(role)
 
 
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "setproto", *map(str, arguments)]
+def command(*arguments: str | Path, program: str = "setproto") -> list[str]:
+    return [sys.executable, "-m", program, *map(str, arguments)]
 
 
 def environment() -> dict[str, str]:

@@ -117,7 +117,8 @@ def ask(
 def ask_again(merchant: Merchant, transaction: Transaction, request: RequestRecord) -> Outgoing:
     """The same request: octet for octet while it is recent, later under a header of now, with the same content."""
     message_type = MESSAGES[request.tag]
-    if merchant.clock() - request.sent.as_datetime() < MAX_AGE / 2:
+    # The clock may have been set back since: a date to come would be refused as one that is long past.
+    if abs(merchant.clock() - request.sent.as_datetime()) < MAX_AGE / 2:
         return Outgoing(message_type.recipient_from(Role.merchant), request.name, request.request)
     body = decode(message_type.body, request.body)
     rrpid, trans_ids = message_type.locate(body)
