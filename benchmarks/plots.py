@@ -60,6 +60,8 @@ def has(results: Results, name: str) -> bool:
         return any(_rates(results, operation) for operation in _OPERATIONS)
     if name == "breakdown":
         return any(f"purchase.{suite}" in results and "breakdown_s" in results[f"purchase.{suite}"] for suite in SUITES)
+    if name.startswith("shop"):
+        return "shop.purchases" in results
     return any(name.startswith("scale.processes.") for name in results)
 
 
@@ -126,8 +128,39 @@ def _scaling(axes: Axes, results: Results) -> None:
     axes.legend(fontsize=8)
 
 
+def _shop_latency(axes: Axes, results: Results) -> None:
+    for name in ("shop.purchases", "shop.p99.half_rate"):
+        seconds, medians, longest = zip(*results[name]["timeline"], strict=True)
+        rate = f"{results[name]['wanted_per_second']:.1f} per second"
+        (line,) = axes.plot(seconds, medians, label=f"{rate}, median")
+        axes.plot(seconds, longest, linestyle=":", color=line.get_color(), label=f"{rate}, longest")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("second of the run")
+    axes.set_ylabel("s from order form to receipt")
+    axes.set_title("Latency over time, by rate of arrivals")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+
+
+def _shop_cpu(axes: Axes, results: Results) -> None:
+    spent = {
+        name.removeprefix("shop.cpu."): 1e3 * result["median_s"]
+        for name, result in results.items()
+        if name.startswith("shop.cpu.") and name != "shop.cpu.all"
+    }
+    axes.barh(list(spent), list(spent.values()))
+    for place, value in enumerate(spent.values()):
+        axes.text(value, place, f" {value:.1f} ms, {value / sum(spent.values()):.0%}", va="center", fontsize=8)
+    axes.margins(x=0.15)
+    axes.set_xlabel("ms of processor time per purchase")
+    axes.set_title("Processes of the shop")
+    axes.grid(axis="x", alpha=0.3)
+
+
 DRAWINGS: Final[dict[str, Drawing]] = {
     "throughput": _throughput,
     "breakdown": _breakdown,
     "scaling": _scaling,
+    "shop_latency": _shop_latency,
+    "shop_cpu": _shop_cpu,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,6 +82,34 @@ def peers(quick: Quick = False, as_json: Json = None, plot: Plot = None) -> None
     from benchmarks import peers as subject
 
     _run([subject.run], quick, as_json, plot)
+
+
+@bench.command()
+def shop(
+    suite: Annotated[Suite, typer.Option("--suite", help="Of the shop.")] = Suite.P256,
+    purchases: Annotated[int | None, typer.Option("--purchases", min=2, help="How many; 10000.")] = None,
+    rate: Annotated[float | None, typer.Option("--rate", min=0.1, help="Arrivals a second; 83.3.")] = None,
+    wallets: Annotated[int | None, typer.Option("--wallets", min=1, help="Wallets that buy; 16.")] = None,
+    durable_wallets: Annotated[
+        bool, typer.Option("--durable-wallets", help="Wallet files on the disk, not in memory.")
+    ] = False,
+    database: Annotated[
+        str | None, typer.Option("--database", metavar="URL", help="A PostgreSQL for all servers.")
+    ] = None,
+    quick: Quick = False,
+    as_json: Json = None,
+    plot: Plot = None,
+) -> None:
+    """Purchases through the real servers, as processes, everything durable.
+
+    From order form to receipt, arriving at a rate and then at half of it; no part of bench all.
+    """
+    from benchmarks import shop as subject
+
+    given = {"purchases": purchases, "rate": rate, "wallets": wallets, "database": database}
+    wanted: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    load = replace(subject.QUICK if quick else subject.FULL, durable_wallets=durable_wallets, **wanted)
+    _run([partial(subject.run, suite.value, load=load)], quick, as_json, plot)
 
 
 @bench.command("import")
@@ -258,6 +287,12 @@ def _remark(result: dict[str, Any]) -> str:
         return f"takes {result['ratio_to_rival']:.2f} times as long as {result['rival']}"
     if "efficiency" in result:
         return f"efficiency {result['efficiency']:.2f}"
+    if "wanted_per_second" in result:
+        loads = " to ".join(f"{load:.1f}" for load in result["system_load"])
+        failed = ", ".join(f"{count} {what}" for what, count in result["failures"].items()) or "none"
+        return f"{result['wanted_per_second']:.1f} arrivals per second, failed: {failed}; load {loads}"
+    if "memory_mib" in result:
+        return f"{' → '.join(map(str, result['memory_mib']))} MiB"
     return ""
 
 

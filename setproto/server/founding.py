@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -162,12 +162,20 @@ _CONFIGURATIONS: Final = {"ca": _CA, "bank": _BANK, "gateway": _GATEWAY, "mercha
 _PORTS: Final = ("ca", "bank", "link", "gateway", "merchant", "operator")
 
 
-def found(directory: Path, at: datetime, *, suite: str = "p256", database: str | None = None, port: int = 0) -> None:
+def found(
+    directory: Path,
+    at: datetime,
+    *,
+    suite: str = "p256",
+    database: str | None = None,
+    port: int = 0,
+    cards: Sequence[SampleCard] = CARDS,
+) -> None:
     """Make the shop; everything begins at the aware time ``at``.
 
     ``database``: a URL of PostgreSQL for all of it, in place of a file of SQLite for each server.  ``port``: the first
-    of six; 0: any that are free.  UsageError if there is something in the directory; StoreError if the database cannot
-    be used.
+    of six; 0: any that are free.  ``cards``: what the bank opens.  UsageError if there is something in the directory;
+    StoreError if the database cannot be used.
     """
     if directory.exists() and any(directory.iterdir()):
         raise UsageError(f"{directory} is not empty, and there is no {SHOP_FILE} in it")
@@ -186,7 +194,7 @@ def found(directory: Path, at: datetime, *, suite: str = "p256", database: str |
         _write(fresh / role / "passphrase", secrets.token_hex(32).encode())
     _write(fresh / "merchant" / "catalogue.toml", catalogue.EXAMPLE.encode())
     _certify(fresh, database or f"sqlite:///{fresh / 'ca' / 'ca.db'}", _HIERARCHY.format(**values), at)
-    _open_accounts(fresh, at)
+    _open_accounts(fresh, at, cards)
     _write(fresh / SHOP_FILE, _SHOP.format(**values).encode(), 0o644)
     fresh.replace(directory)
 
@@ -224,14 +232,14 @@ def _certify(directory: Path, database: str, declaration: str, at: datetime) -> 
         store.close()
 
 
-def _open_accounts(directory: Path, at: datetime) -> None:
+def _open_accounts(directory: Path, at: datetime, cards: Sequence[SampleCard]) -> None:
     """The bank's first customers."""
     config = load(BankConfig, directory / "bank" / "bank.toml")
     create_private(config.database)
     opened = bank.opened(config, public.validator(config.trust.directory, config.trust.suite), lambda: at)
     try:
         opened.open_merchant(MERCHANT, SHOP)
-        for card in CARDS:
+        for card in cards:
             opened.open_card(PAN(card.number), CardExpiry(card.expiry), card.balance, holder=card.holder)
     finally:
         opened.close()

@@ -20,7 +20,6 @@ from typing import Any, Final
 from sqlalchemy import (
     Column,
     Connection,
-    CursorResult,
     Engine,
     Integer,
     LargeBinary,
@@ -38,7 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from setproto.errors import UsageError
-from setproto.store.together import Together
+from setproto.store.together import Together, run
 
 _METADATA: Final = MetaData()
 _ENTRIES: Final = Table(
@@ -82,10 +81,11 @@ class _Transaction:
     def put(self, table: str, key: bytes, value: bytes) -> None:
         self._run(_PUT, (self._space, table, key, value)).close()
 
-    def _run(self, statement: str, values: tuple[str | bytes, ...]) -> CursorResult[Any]:
-        # Both databases read the same SQL but for the mark of a value, and neither needs it compiled anew each time.
-        mark = "?" if self._connection.dialect.name == "sqlite" else "%s"
-        return self._connection.exec_driver_sql(statement.replace("?", mark), values)
+    def _run(self, statement: str, values: tuple[str | bytes, ...]) -> Any:
+        """The cursor.  Both databases read the same SQL but for the mark of a value."""
+        if self._connection.dialect.name == "sqlite":
+            return run(self._connection, statement, values)
+        return self._connection.exec_driver_sql(statement.replace("?", "%s"), values)
 
     def items(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         # By pages, so that a long table need not fit into memory, and no cursor stays open while others are written.

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import benchmarks.measure
 import benchmarks.purchase
 import benchmarks.scale
+import benchmarks.shop
 from benchmarks import BenchmarkError, openssl, workers
 from benchmarks.breakdown import KINDS, PARTIES
 from benchmarks.importing import _seconds
@@ -126,6 +127,30 @@ def test_peers(bench: Bench) -> None:
         assert (peer["floor"], peer["rival"]) == ("floor.peer.purchase", "purchase.p256")
         assert peer["bytes"] > 8_000
     assert {"raw.sign.rsa1024_sha1", "raw.encrypt.3des", "raw.digest.sha1", "raw.sign.p256"} <= set(results)
+
+
+def test_shop(bench: Bench, tmp_path: Path) -> None:
+    few = ("--purchases", "10", "--rate", "5", "--wallets", "2")
+    results = bench("shop", *few, "--plot", str(tmp_path / "plot.svg"))
+    whole, half = results["shop.purchases"], results["shop.p99.half_rate"]
+    assert (whole["samples"], half["samples"]) == (10, 5)
+    assert (whole["wanted_per_second"], half["wanted_per_second"]) == (5, 2.5)
+    assert whole["failures"] == half["failures"] == {}
+    assert whole["timeline"][0][0] == 0
+    processes = [f"shop.cpu.{name}" for name in ("bank", "ca", "gateway", "merchant", "wallets")]
+    assert all(len(results[name]["memory_mib"]) == 3 for name in processes)
+    assert results["shop.cpu.all"]["median_s"] > results["shop.cpu.merchant"]["median_s"]
+    messages = {name: result["samples"] for name, result in results.items() if name.startswith("shop.message.")}
+    assert messages == {
+        "shop.message.gateway.authreq": 10,
+        **{f"shop.message.merchant.{name}": 10 for name in ("orders", "pinitreq", "preq", "orders_receipt")},
+    }
+    assert "Latency over time" in (tmp_path / "plot.svg").read_text(encoding="utf-8")
+
+
+def test_a_shop_that_sells_nothing_is_not_reported() -> None:
+    with pytest.raises(BenchmarkError, match=r"nothing was bought: \{'declined': 3\}"):
+        benchmarks.shop._bought("shop.purchases", benchmarks.shop._Part(rate=1.0, failures={"declined": 3}), "")
 
 
 def test_import(bench: Bench) -> None:
