@@ -66,6 +66,7 @@ class Shop:
         self._talk = talk
         self._capture_now = capture_now
         self._waiting: set[bytes] = set()
+        self._under_way: set[bytes] = set()
         self._lock = threading.Lock()
 
     # --- SET messages -----------------------------------------------------------------------------
@@ -101,11 +102,15 @@ class Shop:
         rrpid = unwrap(message.data).header.rrpid or b""
         with self._lock:
             self._waiting.add(rrpid)
+            self._under_way.add(rrpid)
         try:
             answer = self.merchant.handle(self._gateway.post(message.data, PAYMENT))
         except Unreachable as failure:
             _LOG.warning("gateway", message=message.name, failure=failure.detail)
             return None
+        finally:
+            with self._lock:
+                self._under_way.discard(rrpid)
         for event in answer.events:
             if event.kind in (EventKind.ERROR_RECEIVED, EventKind.REFUSED):
                 code = "" if event.code is None else event.code.name
@@ -123,9 +128,10 @@ class Shop:
             self._waiting |= found
 
     def ask_again(self) -> None:
-        """Send everything again that was not answered.  Sending what is being answered just now is harmless."""
+        """Send everything again that was not answered.  What is being asked just now is left to whoever asks it: the
+        answer counts once, and he wants to tell it."""
         with self._lock:
-            waiting = list(self._waiting)
+            waiting = list(self._waiting - self._under_way)
         for rrpid in waiting:
             try:
                 self.ask(self.merchant.repeat(rrpid))
