@@ -23,9 +23,9 @@ def test_the_full_table_is_that_of_the_report() -> None:
 
 def test_the_report_has_every_suite_and_every_drawing() -> None:
     results = by_id(read(FOLDER / "report.json")["results"])
-    for name in plots.DRAWINGS:
-        assert plots.has(results, name)
-        assert (FOLDER / f"{name}.svg").is_file()
+    drawn = {name for name in plots.DRAWINGS if plots.has(results, name)}
+    assert {"throughput", "breakdown", "scaling"} <= drawn  # the shop's are those of a report of its own
+    assert all((FOLDER / f"{name}.svg").is_file() for name in drawn)
     assert {f"purchase.{suite}" for suite in plots.SUITES} <= set(results)
     assert {"peer.joserfc.purchase", "peer.cms.purchase", "scale.processes.2.p256", "import.setproto"} <= set(results)
 
@@ -39,8 +39,9 @@ def test_publishing_writes_it_all_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(f"{before}{MARKS[0]}\nold\n{MARKS[1]}{after}", encoding="utf-8")
     publish(tmp_path, folder)
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == text
+    results = by_id(read(FOLDER / "report.json")["results"])
     assert {file.name for file in folder.iterdir()} == {"report.json", "README.md"} | {
-        f"{name}.svg" for name in plots.DRAWINGS
+        f"{name}.svg" for name in plots.DRAWINGS if plots.has(results, name)
     }
     first = {file.name: file.read_bytes() for file in folder.iterdir()}
     publish(tmp_path, folder)
