@@ -26,29 +26,39 @@ def _label(label: str) -> bytes:
     return tlv(0x0C, b"setproto/2 " + label.encode())
 
 
-def _framed(label: str, parts: tuple[bytes, ...]) -> bytes:
-    """The DER of SEQUENCE {label UTF8String, part OCTET STRING …}, joined once: dozens are made in a purchase."""
-    pieces = [_label(label)]
+def framed(label: str, *parts: bytes) -> bytes:
+    """The contents of the DER of SEQUENCE {label UTF8String, part OCTET STRING …}: for ``digest_after``."""
+    return _after(_label(label), parts)
+
+
+def _after(begin: bytes, parts: tuple[bytes, ...]) -> bytes:
+    # Joined once: dozens are made in a purchase.
+    pieces = [begin]
     for part in parts:
         pieces += (head(0x04, len(part)), part)
-    return tlv(0x30, *pieces)
+    return b"".join(pieces)
+
+
+def digest_after(begin: bytes, *parts: bytes) -> bytes:
+    """``digest`` of a label and parts that are ``framed`` already, and these parts after them."""
+    return hashlib.sha256(tlv(0x30, _after(begin, parts))).digest()
 
 
 def digest(label: str, *parts: bytes) -> bytes:
     """SHA-256 over the DER of SEQUENCE {label UTF8String, part OCTET STRING …}: 32 octets."""
-    return hashlib.sha256(_framed(label, parts)).digest()
+    return digest_after(_label(label), *parts)
 
 
 def mac(label: str, key: bytes, *parts: bytes) -> bytes:
     """HMAC-SHA-256 under ``key`` (at least 16 octets) over the same framing as :func:`digest`: 32 octets."""
     if len(key) < 16:
         raise ValueError("a MAC key has at least 16 octets")
-    return _hmac.digest(key, _framed(label, parts), "sha256")
+    return _hmac.digest(key, tlv(0x30, framed(label, *parts)), "sha256")
 
 
 def derive_key(label: str, secret: bytes, *context: bytes, size: int = DIGEST_SIZE) -> bytes:
     """HKDF-SHA-256 (RFC 5869) of ``secret``, with the label and the context framed as ``info``."""
-    info = _framed(label, context)
+    info = tlv(0x30, framed(label, *context))
     return HKDF(algorithm=hashes.SHA256(), length=size, salt=None, info=info).derive(secret)
 
 

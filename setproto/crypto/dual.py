@@ -45,12 +45,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from cryptography import x509
 
 from pki.der import tlv
-from setproto.crypto.digests import digest
+from setproto.crypto.digests import DIGEST_SIZE, digest_after, framed
 from setproto.crypto.signed import Signer, TrustedCertificate, oid_tlv, verify
 from setproto.errors import SignatureFailure
 
@@ -110,6 +111,24 @@ class DualSignature:
         return View(tuple(self.parts[oid] for oid in part_types), hidden, self.signature)
 
 
+@lru_cache(maxsize=256)
+def _part_begins(form: x509.ObjectIdentifier, part: x509.ObjectIdentifier, suite: str) -> bytes:
+    """What the input of every digest of a part of this type begins with."""
+    return framed("dual part", oid_tlv(form), oid_tlv(part), suite.encode())
+
+
+@lru_cache(maxsize=256)
+def _to_be_signed(part_types: tuple[x509.ObjectIdentifier, ...], suite: str) -> tuple[bytes, ...]:
+    """What is signed with digests of zeros, cut up: before the first digest, the digest, what is between, and so on."""
+    parts = [tlv(0x30, oid_tlv(oid), tlv(0x04, bytes(DIGEST_SIZE))) for oid in part_types]
+    begin = tlv(0x30, b"\x02\x01\x01", tlv(0x0C, suite.encode()), tlv(0x30, *parts))[: -sum(map(len, parts))]
+    pieces = [begin]
+    for part in parts:
+        pieces[-1] += part[:-DIGEST_SIZE]
+        pieces += [part[-DIGEST_SIZE:], b""]
+    return tuple(pieces)
+
+
 @dataclass(frozen=True)
 class Form:
     """What is signed together: the type of the whole, and the types of its parts in order (two or more)."""
@@ -123,19 +142,16 @@ class Form:
 
     def digest(self, part: Part, suite: str) -> bytes:
         """The digest that stands for a part: 32 octets, bound to the form, the type, the suite and the salt."""
-        return digest(
-            "dual part",
-            oid_tlv(self.content_type),
-            oid_tlv(part.type),
-            suite.encode(),
-            part.salt,
-            part.content,
-        )
+        return digest_after(_part_begins(self.content_type, part.type, suite), part.salt, part.content)
 
     def to_be_signed(self, digests: Mapping[x509.ObjectIdentifier, bytes], suite: str) -> bytes:
         """SEQUENCE {version 1, suite UTF8String, SEQUENCE OF SEQUENCE {type OID, digest OCTET STRING}}."""
-        parts = (tlv(0x30, oid_tlv(oid), tlv(0x04, digests[oid])) for oid in self.part_types)
-        return tlv(0x30, b"\x02\x01\x01", tlv(0x0C, suite.encode()), tlv(0x30, *parts))
+        pieces = list(_to_be_signed(self.part_types, suite))
+        for place, oid in enumerate(self.part_types):
+            if len(digests[oid]) != DIGEST_SIZE:  # its length is written already
+                raise SignatureFailure(f"a digest has {DIGEST_SIZE} octets")
+            pieces[2 * place + 1] = digests[oid]
+        return b"".join(pieces)
 
     def sign(self, signer: Signer, parts: Iterable[Part], *, certificates: Iterable[bytes] = ()) -> DualSignature:
         """Sign all parts with one signature: exactly one part of each type of the form.

@@ -310,3 +310,11 @@ def test_repr_shows_no_content_and_no_salt(alice: Party) -> None:
     for value in (PAYMENT, both, both.view(PI), check(both.view(PI), alice)):
         assert "4000000000000002" not in repr(value)
         assert repr(SALT_PI)[2:-1] not in repr(value)
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_a_hidden_digest_of_another_length_is_refused(who: Party, size: int) -> None:
+    """Its length is written before it is known: another would move what comes after it."""
+    view = signed(who).view(OI)
+    with pytest.raises(SignatureFailure, match="a digest has 32 octets"):
+        check(dataclasses.replace(view, hidden={PI: (view.hidden[PI] + b"!")[:size]}), who)
