@@ -153,7 +153,7 @@ def test_an_error_names_the_offending_certificate() -> None:
 
 def test_errors_are_signed_over_something_unpredictable() -> None:
     scene = before("AuthReq")
-    broken = scene.data[:-1] + b"?"
+    broken = scene.data[:-1] + bytes([scene.data[-1] ^ 1])
     first, second = (read_error(scene.market.gateway.handle(broken).outgoing[0]) for _ in range(2))
     assert first.error_nonce != second.error_nonce
 
@@ -219,7 +219,7 @@ def test_a_failure_carries_its_code_and_no_secret() -> None:
     scene = before("AuthReq")
     market = scene.market
     pan = market.card.card.pan.reveal()
-    for data in (b"", scene.data[:-1] + b"?", scene.data[:100]):
+    for data in (b"", scene.data[:-1] + bytes([scene.data[-1] ^ 1]), scene.data[:100]):
         for event in market.gateway.handle(data).events:
             assert pan not in repr(event)
     guest = cardholder_with(market, another_card(market))
