@@ -25,7 +25,7 @@ from setproto.messages.registration import (
     PANOnly,
     RegFormReqData,
 )
-from setproto.messages.registry import CERT_INQ_REQ, CERT_INQ_RES, CERT_REQ, CERT_RES, MESSAGES, REG_FORM_REQ
+from setproto.messages.registry import CERT_INQ_REQ, CERT_INQ_RES, CERT_REQ, CERT_RES, REG_FORM_REQ
 from setproto.messages.wrapper import MessageHeader, MessageIDs, header, header_digest, unwrap, wrap
 from setproto.roles import applicant as applicants
 from setproto.roles.applicant import Applicant, State
@@ -37,9 +37,10 @@ from setproto.roles.registration import account_digest, account_kind, seal_pair,
 from setproto.store import MemoryStore
 from tests.registration.office import ANSWERS, Office
 from tests.roles.scenes import exchange_of
-
-KIND = {kind.name: kind for kind in MESSAGES.values()}
-
+from vectors.recipes.registration_hands import (
+    KIND,
+    said,
+)
 
 # --- what came of it ------------------------------------------------------------------------------
 
@@ -195,15 +196,6 @@ def answer_of(office: Office, applicant: Applicant, data: bytes) -> bytes:
     (answer,) = ca_of(office, applicant).handle(data).outgoing
     assert answer.name != "Error"
     return answer.data
-
-
-def said(applicant: Applicant, data: bytes) -> Any:
-    """The signed body of an answer, as its applicant reads it, and the certificates that came along."""
-    wire = unwrap(data)
-    assert wire.type is not None
-    if wire.type in (CERT_RES, CERT_INQ_RES):
-        return applicant._receive_cert_res(wire, wire.type, applicant.enrolment())
-    return applicant.receive(wire, wire.type)
 
 
 def answered(

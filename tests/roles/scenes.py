@@ -20,49 +20,50 @@ from typing import Any
 
 from asn1crypto import cms
 
-from pki import ValidatedCertificate
 from pki.der import decode, encode
 from setproto.amounts import CurrencyAmount
 from setproto.bank import Account
 from setproto.card import PAN, Card, CardExpiry, CardSecret, PANSecret
-from setproto.crypto.cms import Recipient, seal, unseal
 from setproto.crypto.dual import Part
 from setproto.errors import ErrorCode
-from setproto.market import TRADERS, Market, certify_card, credentials
+from setproto.market import TRADERS, Market
 from setproto.messages.codes import AuthCode
 from setproto.messages.common import PartyID, Role
 from setproto.messages.error import Error, ErrorTBS
-from setproto.messages.oids import ID_OI_DATA, ID_PAN_DATA, ID_PI_DATA, ID_PI_OI_LINK, ID_PI_SEALS
+from setproto.messages.oids import ID_OI_DATA, ID_PI_DATA, ID_PI_SEALS
 from setproto.messages.payment import PaymentInstruction
-from setproto.messages.purchase import OI, PAN_FIELD, PI, PURCHASE, OIData, PANData, PIData, PIOILink, PISeals, PReq
-from setproto.messages.registry import MESSAGES, PREQ, MessageType, Operator
+from setproto.messages.purchase import OI, PI, PURCHASE, PIData, PIOILink, PReq
+from setproto.messages.registry import PREQ, MessageType, Operator
 from setproto.messages.wrapper import MessageHeader, MessageIDs, Wire, header, header_digest, unwrap, wrap
 from setproto.roles.cardholder import Cardholder, Order, PaymentCard
-from setproto.roles.credentials import EXCHANGE_KINDS, Credentials, label_party
+from setproto.roles.credentials import Credentials
 from setproto.roles.endpoint import Endpoint
 from setproto.roles.gateway import Gateway
 from setproto.roles.gateway import records as gateway_records
 from setproto.roles.merchant import Merchant
 from setproto.roles.merchant.records import PurchaseRecord, State
 from setproto.roles.operations import OpState
-from setproto.roles.party import Received, baggage_digest
+from setproto.roles.party import baggage_digest
 from setproto.roles.ports import EventKind, Outgoing, Reply, Transaction
 from setproto.store import MemoryStore
-
-STORY = ("PInitReq", "PInitRes", "PReq", "AuthReq", "AuthRes", "PRes", "CapReq", "CapRes", "InqReq", "InqRes")
-"""Every message of a whole purchase, in order."""
-LATER = (
-    *("CredReq", "CredRes", "CredRevReq", "CredRevRes", "CapRevReq", "CapRevRes", "AuthRevReq", "AuthRevRes"),
-    *("PCertReq", "PCertRes", "BatchAdminReq", "BatchAdminRes"),
+from vectors.recipes.hands import (  # noqa: F401 the tests take them from here
+    KIND,
+    LATER,
+    LONG_STORY,
+    OTHER_CARD,
+    STORY,
+    WRONG_NUMBER,
+    Paid,
+    another_gateway,
+    another_merchant,
+    cardholder_with,
+    exchange_of,
+    market_pi,
+    opened,
+    pi_of,
+    sealed_for,
+    taken_apart,
 )
-"""The rest: the money is given back, the credit, the capture and the authorisation are taken back, and so on."""
-LONG_STORY = (*STORY, *LATER)
-"""Every message that there is."""
-KIND: Mapping[str, MessageType[Any]] = {kind.name: kind for kind in MESSAGES.values()}
-OTHER_CARD = "5500005555555559"
-"""Another well-known test number."""
-WRONG_NUMBER = "4111111111111112".ljust(PAN_FIELD)
-"""A number with a wrong check digit, padded as on the wire."""
 
 
 @dataclass
@@ -285,53 +286,9 @@ def restarted(market: Market, role: Role) -> Market:
 # --- more parties ---------------------------------------------------------------------------------
 
 
-def another_gateway(market: Market, name: str = "gateway-2") -> Gateway:
-    """A genuine gateway of the same brand, acquirer and issuer."""
-    issued = market.tree.issue_gateway(name)
-    return Gateway(
-        credentials(issued, PartyID(role=Role.gateway, brand=market.tree.brand, name=name), market.suite),
-        market.issuer,
-        market.tree.validator(market.clock()),
-        MemoryStore(),
-        token_key=os.urandom(32),
-        acquirer_bin=market.gateway._acquirer_bin,
-        clock=market.clock,
-        random=market.random,
-    )
-
-
-def another_merchant(
-    market: Market, name: str = "shop-2", acquirer_bin: str | None = None, gateway: Gateway | None = None
-) -> Merchant:
-    """A genuine merchant of the same brand."""
-    gateway = gateway or market.gateway
-    issued = market.tree.issue_merchant(name, "Second Bookshop", acquirer_bin or gateway._acquirer_bin)
-    return Merchant(
-        credentials(issued, PartyID(role=Role.merchant, brand=market.tree.brand, name=name), market.suite),
-        market.tree.validator(market.clock()),
-        MemoryStore(),
-        cert_pe=gateway.exchange_key().certificate,
-        clock=market.clock,
-        random=market.random,
-        held=gateway.credentials.chain,
-    )
-
-
 def another_card(market: Market, pan: str = OTHER_CARD, expiry: str = "203012") -> PaymentCard:
     return PaymentCard(
         Card(market.tree.brand, PAN(pan), CardExpiry(expiry)), CardSecret(os.urandom(32)), PANSecret(os.urandom(32))
-    )
-
-
-def cardholder_with(market: Market, card: PaymentCard) -> Cardholder:
-    """A cardholder with a genuine certificate for this card, which the issuer may or may not know."""
-    return Cardholder(
-        certify_card(market.tree, card),
-        card,
-        market.tree.validator(market.clock()),
-        MemoryStore(),
-        clock=market.clock,
-        random=market.random,
     )
 
 
@@ -362,18 +319,6 @@ def in_the_name_of(market: Market, who: Endpoint, keys: Credentials) -> Endpoint
 
 
 # --- reading --------------------------------------------------------------------------------------
-
-
-def opened(market: Market, name: str, data: bytes) -> Received[Any]:
-    """What the receiver makes of a message, with the receiver's real keys."""
-    kind = KIND[name]
-    wire = unwrap(data)
-    receiver = market.parties[kind.recipient]
-    me = None
-    if name == "PInitRes":
-        assert wire.header.message_ids.lid_c is not None
-        me = label_party(Role.cardholder, market.tree.brand, wire.header.message_ids.lid_c)
-    return receiver.receive(wire, kind, addressed_to=me)
 
 
 def read_error(message: Outgoing) -> ErrorTBS:
@@ -413,12 +358,6 @@ def change(value: Any, path: str, new: Any) -> Any:
         inner = value[int(name)]
         return [*value[: int(name)], change(inner, rest, new) if rest else new, *value[int(name) + 1 :]]
     return replace(value, **{name: change(getattr(value, name), rest, new) if rest else new})
-
-
-def exchange_of(endpoint: Endpoint) -> ValidatedCertificate:
-    """A party's key-exchange certificate, for sealing to it."""
-    kind = EXCHANGE_KINDS[endpoint.party.role]
-    return endpoint.validated(endpoint.exchange_key().certificate, kind, endpoint.credentials.chain)
 
 
 def signed_again(
@@ -475,54 +414,6 @@ def remade(scene: Scene, changes: Mapping[str, Any] | None = None, **options: An
         options.setdefault("seal_to", market.parties[kind.recipient])
     to = options.pop("to", None) or body.head.recipient
     return signed_again(sender, kind, body, to, **options)
-
-
-@dataclass
-class Paid:
-    """The contents of a PReq, as only cardholder and gateway together know them."""
-
-    oi_data: OIData
-    oi_salt: bytes
-    link: PIOILink
-    pan_data: PANData
-    seals: PISeals
-
-
-def taken_apart(market: Market, data: bytes) -> Paid:
-    """A PReq opened with the gateway's real keys."""
-    preq = decode(PReq, unwrap(data).body)
-    seals, oi_data = decode(PISeals, preq.pi.seals), decode(OIData, preq.oi.oi_data)
-    gateway, xid = market.gateway, oi_data.trans_ids.xid
-    bulk = gateway.context(ID_PI_OI_LINK, seals.cardholder, gateway.party, xid, seals.rrpid)
-    account = gateway.context(ID_PAN_DATA, seals.cardholder, gateway.party, xid, seals.rrpid)
-    link = unseal(seals.sealed_pi, gateway.exchange_key(), context=bulk)
-    pan_data = unseal(seals.sealed_pan, gateway.exchange_key(), context=account)
-    return Paid(oi_data, preq.oi.oi_salt, decode(PIOILink, link.content), decode(PANData, pan_data.content), seals)
-
-
-def market_pi(market: Market, preq: bytes) -> PI:
-    """The payment instruction in a PReq, as the merchant forwards it."""
-    return decode(PReq, unwrap(preq).body).pi
-
-
-def pi_of(market: Market, auth_req: bytes) -> PI:
-    """The payment instruction in an AuthReq."""
-    pi = opened(market, "AuthReq", auth_req).baggage.pi
-    assert isinstance(pi, PI)
-    return pi
-
-
-def sealed_for(paid: Paid, gateway: Gateway, cardholder: PartyID, rrpid: bytes, xid: bytes) -> PISeals:
-    """Both seals of a payment instruction, made to a gateway: whoever knows the contents can do this."""
-    to = Recipient(exchange_of(gateway))
-    bulk = gateway.context(ID_PI_OI_LINK, cardholder, gateway.party, xid, rrpid)
-    account = gateway.context(ID_PAN_DATA, cardholder, gateway.party, xid, rrpid)
-    return PISeals(
-        cardholder=cardholder,
-        rrpid=rrpid,
-        sealed_pi=seal(encode(paid.link), to, context=bulk),
-        sealed_pan=seal(encode(paid.pan_data), to, context=account),
-    )
 
 
 def preq_again(
