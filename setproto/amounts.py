@@ -1,4 +1,4 @@
-"""Currency amounts and ratios: exact integers and fractions, never floating point.
+"""Currency amounts and ratios: exact integers, never floating point.
 
 SET carries an amount as {currency, amount, amtExp10}: USD 2.50 is {840, 250, -2} (set-protocol.md §2.1).  Two
 amounts are compared after bringing them to one exponent (§4.4), so {840, 250, -2} equals {840, 2500, -3}.
@@ -7,7 +7,6 @@ amounts are compared after bringing them to one exponent (§4.4), so {840, 250, 
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from math import gcd
 from typing import Annotated, Final
 
@@ -37,7 +36,9 @@ carry their own exponent, so a currency that is missing here is shown by its num
 
 AMOUNT_LIMIT: Final = 10**18
 """The largest number in an amount or a ratio."""
-_POWERS: Final = {exponent: Fraction(10) ** exponent for exponent in range(-6, 7)}
+_FINEST: Final = -6
+"""The smallest exponent there is; the largest is 6."""
+_STEPS: Final[tuple[int, ...]] = tuple(10**power for power in range(13))
 _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
@@ -63,29 +64,31 @@ class CurrencyAmount:
             raise ValueError("an amount is written like EUR 12.50")
         for currency, (name, decimals) in CURRENCIES.items():
             if name == letters.upper():
-                value = Fraction(number) * 10**decimals
-                if value.denominator != 1:
+                whole, _, fraction = number.partition(".")
+                if fraction[decimals:].strip("0"):
                     raise ValueError(f"{name} has {decimals} decimals")
-                return cls(currency=currency, amount=int(value), amt_exp10=-decimals)
+                digits = whole + fraction[:decimals].ljust(decimals, "0")
+                return cls(currency=currency, amount=int(digits), amt_exp10=-decimals)
         raise ValueError(f"unknown currency {letters[:10]!r}")
 
     @property
-    def value(self) -> Fraction:
-        """The exact value in units of the currency."""
-        return self.amount * _POWERS[self.amt_exp10]
+    def value(self) -> int:
+        """The exact value in millionths of the currency's unit, the finest that an exponent can say."""
+        return self.amount * self.step
+
+    @property
+    def step(self) -> int:
+        """The value of one in this exponent, in millionths of the currency's unit."""
+        return _STEPS[self.amt_exp10 - _FINEST]
 
     def same_value(self, other: CurrencyAmount) -> bool:
         """Whether both are the same money, whatever their exponents."""
-        if self.amt_exp10 == other.amt_exp10:
-            return (self.currency, self.amount) == (other.currency, other.amount)
         return self.currency == other.currency and self.value == other.value
 
     def exceeds(self, other: CurrencyAmount) -> bool:
         """Whether this is more than ``other``.  ValueError if the currencies differ."""
         if self.currency != other.currency:
             raise ValueError("amounts of different currencies are not compared")
-        if self.amt_exp10 == other.amt_exp10:  # nearly always, and much quicker than fractions
-            return self.amount > other.amount
         return self.value > other.value
 
     def with_amount(self, amount: int) -> CurrencyAmount:
@@ -95,7 +98,7 @@ class CurrencyAmount:
     def __str__(self) -> str:
         letters, _ = CURRENCIES.get(self.currency, (f"currency {self.currency}", 0))
         decimals = max(0, -self.amt_exp10)
-        scaled = int(self.value * 10**decimals)
+        scaled = self.value * _STEPS[decimals] // _STEPS[-_FINEST]
         digits = f"{scaled:0{decimals + 1}d}"
         return f"{letters} {digits[:-decimals]}.{digits[-decimals:]}" if decimals else f"{letters} {digits}"
 
@@ -119,18 +122,15 @@ class Ratio:
         """``part`` ÷ ``whole``.  ValueError for two currencies or a whole of zero (SET: meaninglessRatio)."""
         if part.currency != whole.currency or whole.amount == 0:
             raise ValueError("no ratio between these amounts")
-        same = part.amt_exp10 == whole.amt_exp10
-        share = Fraction(part.amount, whole.amount) if same else part.value / whole.value
-        return cls(numerator=share.numerator, denominator=share.denominator)
+        common = gcd(part.value, whole.value)
+        return cls(numerator=part.value // common, denominator=whole.value // common)
 
-    @property
-    def value(self) -> Fraction:
-        """The share."""
-        return Fraction(self.numerator, self.denominator)
+    def __str__(self) -> str:
+        return str(self.numerator) if self.denominator == 1 else f"{self.numerator}/{self.denominator}"
 
     def times(self, whole: CurrencyAmount) -> CurrencyAmount:
         """The amount that is this share of ``whole``, in its exponent.  ValueError if it is no whole number."""
-        share = self.value * whole.amount
-        if share.denominator != 1:
+        amount, rest = divmod(self.numerator * whole.amount, self.denominator)
+        if rest:
             raise ValueError("the share is not an amount in this currency")
-        return whole.with_amount(int(share))
+        return whole.with_amount(amount)

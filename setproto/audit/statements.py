@@ -280,7 +280,7 @@ class _Case:
             # A share that is no amount is said as the merchant said it.
             with suppress(ValueError):
                 return str(ratio.times(self.file.terms.amount))
-        return f"{ratio.value} of the order"
+        return f"{ratio} of the order"
 
     def _instructed(self, seen: Witnessed, validator: PathValidator) -> list[Statement]:
         """The cardholder's signature as the gateway met it, at the date of the AuthReq: over digests, and the seals.

@@ -18,7 +18,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -40,7 +39,7 @@ from setproto.bank.messages import (
 )
 from setproto.bank.records import AdviceRecord, Booked, Name, PaymentRecord, QueuedReversal, State
 from setproto.bank.settlement import totals_fields
-from setproto.bank.statements import minor_digits
+from setproto.bank.statements import money
 from setproto.bank.vault import CardVault
 from setproto.card import PAN, CardExpiry
 from setproto.errors import SetError, UsageError
@@ -693,5 +692,5 @@ def _decision(payment: PaymentRecord) -> AuthorizationDecision:
 
 def _minor(amount: CurrencyAmount) -> int | None:
     """Minor units, if it is a whole number of them that fits into DE 4."""
-    value = amount.value * Fraction(10) ** minor_digits(amount.currency)
-    return int(value) if value.denominator == 1 and value < 10**12 else None
+    value, rest = divmod(amount.value, money(1, amount.currency).step)
+    return value if rest == 0 and value < 10**12 else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 from setproto.amounts import CurrencyAmount
 from setproto.card import PAN, CardExpiry, CardSecret, trans_stain
@@ -13,12 +12,12 @@ from setproto.messages.codes import AuthCode
 from setproto.roles.ports import Advice, AdviceKind, AuthorizationDecision, AuthorizationRequest
 
 
-class Sums(dict[bytes, Fraction]):
+class Sums(dict[bytes, int]):
     """Amounts by reference, and what they add up to, which is not counted again for each question."""
 
-    total = Fraction(0)
+    total = 0
 
-    def __setitem__(self, key: bytes, value: Fraction) -> None:
+    def __setitem__(self, key: bytes, value: int) -> None:
         self.total += value - self.get(key, 0)
         super().__setitem__(key, value)
 
@@ -37,19 +36,19 @@ class Account:
     credited: Sums = field(default_factory=Sums)
 
     @property
-    def spendable(self) -> Fraction:
-        """In units of the currency; negative if a credit was taken back after it had been spent."""
+    def spendable(self) -> int:
+        """In millionths of the currency's unit; negative if a credit was taken back after it had been spent."""
         return self.opening.value - self.held.total - self.charged
 
     @property
-    def charged(self) -> Fraction:
-        """What was captured and not given back, in units of the currency."""
+    def charged(self) -> int:
+        """What was captured and not given back, in millionths of the currency's unit."""
         return self.captured.total - self.credited.total
 
     @property
     def available(self) -> CurrencyAmount:
         """What can be spent, as an amount."""
-        return self.opening.with_amount(max(0, int(self.spendable / self.opening.with_amount(1).value)))
+        return self.opening.with_amount(max(0, self.spendable // self.opening.step))
 
 
 class MemoryIssuer:
@@ -84,7 +83,7 @@ class MemoryIssuer:
         if request.amount.value > account.spendable:
             return AuthorizationDecision(AuthCode.declined)
         account.held[request.reference] = request.amount.value
-        account.captured[request.reference] = account.credited[request.reference] = Fraction(0)
+        account.captured[request.reference] = account.credited[request.reference] = 0
         self._by_reference[request.reference] = account
         return AuthorizationDecision(AuthCode.approved, f"{len(self._decisions) + 1:06d}")
 
@@ -98,10 +97,10 @@ class MemoryIssuer:
             account.held[key] = amount - account.captured[key]
             return
         taken, given = {
-            AdviceKind.CAPTURE: (amount, Fraction(0)),
-            AdviceKind.CAPTURE_REVERSAL: (-amount, Fraction(0)),
-            AdviceKind.CREDIT: (Fraction(0), amount),
-            AdviceKind.CREDIT_REVERSAL: (Fraction(0), -amount),
+            AdviceKind.CAPTURE: (amount, 0),
+            AdviceKind.CAPTURE_REVERSAL: (-amount, 0),
+            AdviceKind.CREDIT: (0, amount),
+            AdviceKind.CREDIT_REVERSAL: (0, -amount),
         }[advice.kind]
         account.held[key] -= taken
         account.captured[key] += taken

@@ -9,12 +9,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from math import lcm
 from typing import Annotated
 
 from pki import CertificateKind, PathValidator, ValidatedCertificate
 from pki.der import Implicit, encode, replace, sequence, value_set
-from setproto.amounts import CurrencyAmount
+from setproto.amounts import CurrencyAmount, Ratio
 from setproto.card import Card, CardSecret, PANSecret, cardholder_name, trans_stain
 from setproto.crypto.cms import Recipient, SecretKey, seal, unseal
 from setproto.crypto.digests import digest
@@ -500,14 +500,26 @@ def _signal(payloads: list[PResPayload]) -> tuple[Signal | None, CompletionCode,
 
 def _check_shares(payloads: list[PResPayload], agreed: InstallRecurData | None) -> None:
     """Captured ≤ authorised ≤ ordered, and credited ≤ captured: a merchant that reports more is not believed (§2.7)."""
-    authorised = Fraction(0)
+    shares: list[tuple[list[Ratio], list[Ratio], list[Ratio]]] = []
     for results in (payload.results for payload in payloads if payload.results is not None):
-        status = results.auth_status
-        held = status.auth_ratio.value if status and status.auth_code is AuthCode.approved else Fraction(0)
-        taken = results.cap_status.cap_ratio.value if results.cap_status else Fraction(0)
-        given = sum((credit.credit_ratio.value for credit in results.cred_status_seq or ()), Fraction(0))
+        status, captured = results.auth_status, results.cap_status
+        shares.append(
+            (
+                [status.auth_ratio] if status and status.auth_code is AuthCode.approved else [],
+                [captured.cap_ratio] if captured else [],
+                [credit.credit_ratio for credit in results.cred_status_seq or ()],
+            )
+        )
+    whole = lcm(*(ratio.denominator for of_one in shares for ratios in of_one for ratio in ratios))
+
+    def added(ratios: list[Ratio]) -> int:
+        return sum(ratio.numerator * (whole // ratio.denominator) for ratio in ratios)
+
+    authorised = 0
+    for of_one in shares:
+        held, taken, given = map(added, of_one)
         authorised = max(authorised, held) if agreed and agreed.recurring else authorised + held
-        if not given <= taken <= held or authorised > 1:
+        if not given <= taken <= held or authorised > whole:
             raise ProtocolError("more than was ordered", code=ErrorCode.unspecifiedFailure)
 
 

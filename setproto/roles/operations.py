@@ -83,12 +83,12 @@ class Operation(Protocol):
 def live_sum(operations: Iterable[Operation], like: CurrencyAmount) -> CurrencyAmount:
     """The sum of the operations that count, in currency and exponent of ``like``."""
     total = sum(operation.amount.value for operation in operations if operation.state in LIVE)
-    units = total / like.with_amount(1).value
-    if units.denominator != 1:
+    amount, rest = divmod(total, like.step)
+    if rest:
         raise ValueError("amounts of more decimals than the purchase")
-    return like.with_amount(int(units))
+    return like.with_amount(amount)
 
 
 def is_finer(amount: CurrencyAmount, than: CurrencyAmount) -> bool:
     """Whether an amount has decimals that the other's exponent cannot express."""
-    return (amount.value / than.with_amount(1).value).denominator != 1
+    return amount.value % than.step != 0

@@ -15,7 +15,6 @@ import enum
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from typing import Any
 
 from asn1crypto import cms
@@ -177,13 +176,12 @@ def restore(store: MemoryStore, saved: Mapping[tuple[str, bytes], bytes]) -> Non
 
 def money(account: Account) -> tuple[int, dict[bytes, CurrencyAmount], dict[bytes, CurrencyAmount]]:
     """Available, in cents; what is held and what was captured, as far as it is not nothing.  They must add up."""
-    unit = account.opening.with_amount(1).value
+    unit = account.opening.step
 
-    def amounts(booked: Mapping[bytes, Fraction]) -> dict[bytes, CurrencyAmount]:
+    def amounts(booked: Mapping[bytes, int]) -> dict[bytes, CurrencyAmount]:
         assert all(value >= 0 for value in booked.values()), "nothing is owed to the wrong side"
-        cents = {key: value / unit for key, value in booked.items() if value}
-        assert all(value.denominator == 1 for value in cents.values())
-        return {key: account.opening.with_amount(int(value)) for key, value in cents.items()}
+        assert all(value % unit == 0 for value in booked.values())
+        return {key: account.opening.with_amount(value // unit) for key, value in booked.items() if value}
 
     amounts(account.credited)
     assert all(account.credited[key] <= account.captured[key] for key in account.credited)

@@ -220,7 +220,7 @@ def _reverse(
         return AuthRevCode.amountError, nothing
     if new.value >= old.value or new.value < live_sum(authorization.captures, old).value:
         return AuthRevCode.invalidAmount, nothing
-    new = old.with_amount(int(new.value / old.with_amount(1).value))
+    new = old.with_amount(new.value // old.step)
     signal = OpSignal.REVERSED if new.amount == 0 else OpSignal.REDUCED
     authorization = replace(authorization, state=GATEWAY_OPERATION.next(authorization.state, signal), amount=new)
     record = record.having(authorization)

@@ -161,8 +161,9 @@ class Merchant(Endpoint):
             record = self._ready(transaction, xid)
             found = granted(record.authorizations, authorization)
             left = found.amount.value - live_sum(found.captures, found.amount).value
-            units = int(left / found.amount.with_amount(1).value)
-            wanted = found.amount.with_amount(units) if amount is None else _like(amount, found.amount)
+            wanted = (
+                found.amount.with_amount(left // found.amount.step) if amount is None else _like(amount, found.amount)
+            )
             return self.begun(transaction, requests.cap_req(self, transaction, record, found, wanted, batch_id))
 
     def reverse_capture(self, xid: bytes, *, authorization: int | None = None, capture: int | None = None) -> Outgoing:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -180,12 +179,12 @@ class Books:
 
     def _audit_bank(self, bank: Bank) -> None:
         """What the bank holds, took and gave, per authorisation; and no authorisation that nobody knows of."""
-        expected: dict[bytes, tuple[Fraction, ...]] = {}
+        expected: dict[bytes, tuple[int, ...]] = {}
         for record in self.gateway.values():
             for a in (a for a in record.authorizations if a.state in STANDING):
                 captures = _live(a.captures)
-                captured = Fraction(sum(c.amount.value for c in captures))
-                credited = Fraction(sum(g.amount.value for c in captures for g in _live(c.credits)))
+                captured = sum(c.amount.value for c in captures)
+                credited = sum(g.amount.value for c in captures for g in _live(c.credits))
                 reference = at_gateway.bank_reference(GATEWAY, record.merchant, a.auth_rrpid)
                 expected[reference] = (a.amount.value - captured, captured, credited)
         account = bank.account
