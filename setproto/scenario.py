@@ -395,9 +395,9 @@ class _Runner:
             found.append(f"the merchant has {mine.in_words()}")
         account = self.market.account
         if account.charged != amounts.captured.value - amounts.credited.value:
-            found.append(f"the bank has charged {account.charged}")
+            found.append(f"the bank has charged {account.charged // account.opening.step} cents")
         if sum(account.held.values()) != amounts.authorised.value - amounts.captured.value:
-            found.append(f"the bank holds {sum(account.held.values())}")
+            found.append(f"the bank holds {sum(account.held.values()) // account.opening.step} cents")
         return found
 
 

@@ -5,25 +5,31 @@ the derivation of the key: as user keying material where keys are agreed or enca
 where they are transported.  Both are standard fields that stock ``openssl cms -decrypt`` reads, which
 authenticated attributes are not (docs/adr/0003).  The opener supplies the context that it expects and never
 takes it from the object, so an object moved elsewhere yields another key and does not open.
+
+Nothing is parsed here.  For a key and a context everything in a RecipientInfo is known but the octets that carry the
+content key, and their sizes are known, too: so what is read is compared with the form that is written, and the gaps
+in it are cut out.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, Final
+from functools import lru_cache
+from typing import Any, Final
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, x25519
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap, aes_key_wrap
 
-from pki.der import TLV, BitString, Explicit, Implicit, Size, as_received, decode, sequence, tlv
+from pki.der import head, tlv
 from setproto.crypto.suites import SHA256
 
 KEY_SIZE: Final = 32
 """Octets of content keys and key-encryption keys: AES-256 everywhere."""
+_WRAPPED: Final = KEY_SIZE + 8
+"""Octets of a content key under AES key wrap (RFC 3394 §2.2.1)."""
 
 _AES256_WRAP: Final = bytes.fromhex("300b060960864801650304012d")
 _HKDF_SHA256: Final = bytes.fromhex("300d060b2a864886f70d010910031c")
@@ -32,7 +38,7 @@ _X25519: Final = bytes.fromhex("300506032b656e")
 _EC_PUBLIC_KEY: Final = bytes.fromhex("300906072a8648ce3d0201")
 _ECDH_X963_SHA256: Final = tlv(0x30, bytes.fromhex("06062b810401 0b01".replace(" ", "")), _AES256_WRAP)
 _ECDH_HKDF_SHA256: Final = tlv(0x30, bytes.fromhex("060b2a864886f70d0109100313"), _AES256_WRAP)
-_ORI_KEM: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.16.13.3")
+_ORI_KEM: Final = bytes.fromhex("060b2a864886f70d0109100d03")
 _SHA256_IDENTIFIERS: Final = (bytes.fromhex("300d06096086480165030402010500"), SHA256)
 """SHA-256 with NULL parameters (written) and without (what openssl writes): RFC 4055 §2.1 accepts both."""
 _RAW = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
@@ -44,10 +50,23 @@ class NotForThisKey(Exception):
     """Internal: the object does not open with this key and context.  Never leaves ``sealed.py``."""
 
 
-def _same(field: TLV, *expected: bytes) -> None:
-    """The field is exactly one of ``expected``: algorithms are compared, never looked up."""
-    if as_received(field) not in expected:
+def _gaps(data: bytes, *form: bytes | int) -> list[bytes]:
+    """The octets in the gaps of a form: constant octets, and for each gap its size.
+
+    NotForThisKey if anything else is there: algorithms are compared, never looked up.
+    """
+    place, found = 0, []
+    for part in form:
+        size = part if isinstance(part, int) else len(part)
+        octets = data[place : place + size]
+        if isinstance(part, int):
+            found.append(octets)
+        elif octets != part:
+            raise NotForThisKey
+        place += size
+    if place != len(data):
         raise NotForThisKey
+    return found
 
 
 class KeyManagement(ABC):
@@ -65,50 +84,23 @@ class KeyManagement(ABC):
 # --- key agreement: RFC 5753 (P-256), RFC 8418 (X25519) -------------------------------------------
 
 
-@sequence
-class _OriginatorPublicKey:
-    algorithm: TLV
-    public_key: BitString
-
-
-@sequence
-class _OriginatorKey:
-    # OriginatorIdentifierOrKey ::= CHOICE { …, originatorKey [1] OriginatorPublicKey }
-    key: Annotated[_OriginatorPublicKey, Implicit(1)]
-
-
-@sequence
-class _RecipientKeyIdentifier:
-    identifier: bytes
-
-
-@sequence
-class _RecipientEncryptedKey:
-    rid: Annotated[_RecipientKeyIdentifier, Implicit(0)]
-    encrypted_key: bytes
-
-
-@sequence
-class _KeyAgree:
-    version: int
-    originator: Annotated[_OriginatorKey, Implicit(0)]
-    ukm: Annotated[bytes | None, Explicit(1)] = None
-    key_encryption_algorithm: TLV
-    recipients: Annotated[list[_RecipientEncryptedKey], Size(min=1, max=1)]
-
-
-@sequence
-class _KeyAgreeInfo:
-    # A CHOICE alternative has a tag of its own; the codec reads sequences, so it is wrapped to be read.
-    info: Annotated[_KeyAgree, Implicit(1)]
+@lru_cache(maxsize=256)
+def _recipient_begins(identifier: bytes) -> bytes:
+    """RecipientEncryptedKeys for this key, up to the wrapped key at its end."""
+    key = tlv(0x30, tlv(0xA0, tlv(0x04, identifier)), tlv(0x04, bytes(_WRAPPED)))
+    return tlv(0x30, key)[:-_WRAPPED]
 
 
 class KeyAgreement(KeyManagement):
     """Ephemeral-static Diffie-Hellman, a KDF over ECC-CMS-SharedInfo, AES-256 key wrap."""
 
-    def __init__(self, algorithm: bytes, originator: bytes) -> None:
+    def __init__(self, algorithm: bytes, originator: bytes, size: int) -> None:
+        """AlgorithmIdentifiers of the key agreement and of the ephemeral key, and the latter's size in octets."""
         self._algorithm = algorithm
-        self._originator = originator
+        self._size = size
+        # The version, and OriginatorPublicKey up to the ephemeral key at its end.
+        ephemeral = tlv(0xA0, tlv(0xA1, originator, tlv(0x03, b"\0", bytes(size))))
+        self._begins = b"\x02\x01\x03" + ephemeral[:-size]
 
     @abstractmethod
     def _ephemeral(self, public_key: Any) -> tuple[bytes, bytes]:
@@ -128,46 +120,38 @@ class KeyAgreement(KeyManagement):
         bits = tlv(0xA2, tlv(0x04, (KEY_SIZE * 8).to_bytes(4, "big")))
         return self._derive(secret, tlv(0x30, _AES256_WRAP, user, bits))
 
+    def _form(self, identifier: bytes, context: bytes) -> tuple[bytes, bytes]:
+        """KeyAgreeRecipientInfo (RFC 5652 §6.2.2): what is before the ephemeral key, and from there to the wrapped
+        key at the end."""
+        user = tlv(0xA1, tlv(0x04, context)) if context else b""
+        between = b"".join((user, self._algorithm, _recipient_begins(identifier)))
+        return head(0xA1, len(self._begins) + self._size + len(between) + _WRAPPED) + self._begins, between
+
     def wrap(self, content_key: bytes, public_key: Any, identifier: bytes, context: bytes) -> bytes:
-        """KeyAgreeRecipientInfo (RFC 5652 §6.2.2)."""
+        """As for ``KeyManagement``."""
         ephemeral, secret = self._ephemeral(public_key)
-        wrapped = aes_key_wrap(self._kek(secret, context), content_key)
-        return tlv(
-            0xA1,
-            b"\x02\x01\x03",
-            tlv(0xA0, tlv(0xA1, self._originator, tlv(0x03, b"\0", ephemeral))),
-            tlv(0xA1, tlv(0x04, context)) if context else b"",
-            self._algorithm,
-            tlv(0x30, tlv(0x30, tlv(0xA0, tlv(0x04, identifier)), tlv(0x04, wrapped))),
-        )
+        before, between = self._form(identifier, context)
+        return b"".join((before, ephemeral, between, aes_key_wrap(self._kek(secret, context), content_key)))
 
     def unwrap(self, recipient_info: bytes, private_key: Any, identifier: bytes, context: bytes) -> bytes:
-        """The content key out of a KeyAgreeRecipientInfo."""
-        info = decode(_KeyAgreeInfo, tlv(0x30, recipient_info)).info
-        recipient = info.recipients[0]
-        _same(info.key_encryption_algorithm, self._algorithm)
-        if info.version != 3 or (info.ukm or b"") != context or recipient.rid.identifier != identifier:
-            raise NotForThisKey
-        ephemeral = info.originator.key.public_key
-        _same(info.originator.key.algorithm, self._originator)
-        if ephemeral.padding_bits():
-            raise NotForThisKey
-        secret = self._agree(private_key, ephemeral.as_bytes())
-        return aes_key_unwrap(self._kek(secret, context), recipient.encrypted_key)
+        """As for ``KeyManagement``."""
+        before, between = self._form(identifier, context)
+        ephemeral, wrapped = _gaps(recipient_info, before, self._size, between, _WRAPPED)
+        return aes_key_unwrap(self._kek(self._agree(private_key, ephemeral), context), wrapped)
 
 
 class ECDHP256(KeyAgreement):
     """dhSinglePass-stdDH-sha256kdf (RFC 5753 §7.1.4) on P-256."""
 
     def __init__(self) -> None:
-        super().__init__(_ECDH_X963_SHA256, _EC_PUBLIC_KEY)
+        super().__init__(_ECDH_X963_SHA256, _EC_PUBLIC_KEY, 65)
 
     def _ephemeral(self, public_key: Any) -> tuple[bytes, bytes]:
         key = ec.generate_private_key(ec.SECP256R1())
         return key.public_key().public_bytes(*_POINT), key.exchange(ec.ECDH(), public_key)
 
     def _agree(self, private_key: Any, ephemeral: bytes) -> bytes:
-        if len(ephemeral) != 65 or ephemeral[0] != 4:
+        if ephemeral[0] != 4:
             raise NotForThisKey  # uncompressed: one encoding for one point
         public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), ephemeral)
         secret: bytes = private_key.exchange(ec.ECDH(), public)
@@ -181,7 +165,7 @@ class ECDHX25519(KeyAgreement):
     """dhSinglePass-stdDH-hkdf-sha256 (RFC 8418 §2.2) on X25519."""
 
     def __init__(self) -> None:
-        super().__init__(_ECDH_HKDF_SHA256, _X25519)
+        super().__init__(_ECDH_HKDF_SHA256, _X25519, 32)
 
     def _ephemeral(self, public_key: Any) -> tuple[bytes, bytes]:
         key = x25519.X25519PrivateKey.generate()
@@ -199,14 +183,6 @@ class ECDHX25519(KeyAgreement):
 
 
 # --- key transport: RFC 4055, RFC 3560 -----------------------------------------------------------
-
-
-@sequence
-class _KeyTrans:
-    version: int
-    rid: Annotated[bytes, Implicit(0)]
-    key_encryption_algorithm: TLV
-    encrypted_key: bytes
 
 
 class RSAOAEP(KeyManagement):
@@ -230,51 +206,32 @@ class RSAOAEP(KeyManagement):
     def _oaep(context: bytes) -> padding.OAEP:
         return padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), context or None)
 
+    @staticmethod
+    def _form(identifier: bytes, algorithm: bytes, size: int) -> bytes:
+        """KeyTransRecipientInfo (RFC 5652 §6.2.1), up to the encrypted key at its end."""
+        return tlv(0x30, b"\x02\x01\x02", tlv(0x80, identifier), algorithm, tlv(0x04, bytes(size)))[:-size]
+
     def wrap(self, content_key: bytes, public_key: Any, identifier: bytes, context: bytes) -> bytes:
-        """KeyTransRecipientInfo (RFC 5652 §6.2.1)."""
-        return tlv(
-            0x30,
-            b"\x02\x01\x02",
-            tlv(0x80, identifier),
-            self._algorithms(context)[0],
-            tlv(0x04, public_key.encrypt(content_key, self._oaep(context))),
-        )
+        """As for ``KeyManagement``."""
+        encrypted = public_key.encrypt(content_key, self._oaep(context))
+        form = self._form(identifier, self._algorithms(context)[0], len(encrypted))
+        return form + bytes(encrypted)
 
     def unwrap(self, recipient_info: bytes, private_key: Any, identifier: bytes, context: bytes) -> bytes:
-        """The content key out of a KeyTransRecipientInfo."""
-        info = decode(_KeyTrans, recipient_info)
-        _same(info.key_encryption_algorithm, *self._algorithms(context))
-        if info.version != 2 or info.rid != identifier:
-            raise NotForThisKey
-        key: bytes = private_key.decrypt(info.encrypted_key, self._oaep(context))
+        """As for ``KeyManagement``."""
+        size = private_key.key_size // 8
+        forms = [self._form(identifier, algorithm, size) for algorithm in self._algorithms(context)]
+        form = next((form for form in forms if recipient_info.startswith(form)), forms[0])
+        (encrypted,) = _gaps(recipient_info, form, size)
+        key: bytes = private_key.decrypt(encrypted, self._oaep(context))
         return key
 
 
 # --- key encapsulation: RFC 9629, RFC 9936 -------------------------------------------------------
 
 
-@sequence
-class _KEMRecipientInfo:
-    version: int
-    rid: Annotated[bytes, Implicit(0)]
-    kem: TLV
-    kemct: bytes
-    kdf: TLV
-    kek_length: int
-    ukm: Annotated[bytes | None, Explicit(0)] = None
-    wrap: TLV
-    encrypted_key: bytes
-
-
-@sequence
-class _OtherRecipient:
-    type: x509.ObjectIdentifier
-    value: _KEMRecipientInfo
-
-
-@sequence
-class _OtherRecipientInfo:
-    info: Annotated[_OtherRecipient, Implicit(4)]
+_CIPHERTEXT: Final = 1088
+"""Octets of an ML-KEM-768 ciphertext (FIPS 203 §8, table 3)."""
 
 
 class MLKEM768(KeyManagement):
@@ -286,61 +243,30 @@ class MLKEM768(KeyManagement):
         other_info = tlv(0x30, _AES256_WRAP, b"\x02\x01\x20", user)
         return HKDF(algorithm=hashes.SHA256(), length=KEY_SIZE, salt=None, info=other_info).derive(secret)
 
+    @staticmethod
+    def _form(identifier: bytes, context: bytes) -> tuple[bytes, bytes]:
+        """OtherRecipientInfo with KEMRecipientInfo (RFC 9629 §3): what is before the ciphertext, and from there to the
+        wrapped key at the end."""
+        user = tlv(0xA0, tlv(0x04, context)) if context else b""
+        between = b"".join((_HKDF_SHA256, b"\x02\x01\x20", user, _AES256_WRAP, head(0x04, _WRAPPED)))
+        gaps = tlv(0x04, bytes(_CIPHERTEXT)), between, bytes(_WRAPPED)
+        value = tlv(0x30, b"\x02\x01\x00", tlv(0x80, identifier), _ML_KEM_768, *gaps)
+        return tlv(0xA4, _ORI_KEM, value)[: -_CIPHERTEXT - len(between) - _WRAPPED], between
+
     def wrap(self, content_key: bytes, public_key: Any, identifier: bytes, context: bytes) -> bytes:
-        """OtherRecipientInfo with KEMRecipientInfo (RFC 9629 §3)."""
+        """As for ``KeyManagement``."""
         secret, ciphertext = public_key.encapsulate()
-        value = tlv(
-            0x30,
-            b"\x02\x01\x00",
-            tlv(0x80, identifier),
-            _ML_KEM_768,
-            tlv(0x04, ciphertext),
-            _HKDF_SHA256,
-            b"\x02\x01\x20",
-            tlv(0xA0, tlv(0x04, context)) if context else b"",
-            _AES256_WRAP,
-            tlv(0x04, aes_key_wrap(self._kek(secret, context), content_key)),
-        )
-        return tlv(0xA4, bytes.fromhex("060b2a864886f70d0109100d03"), value)
+        before, between = self._form(identifier, context)
+        return b"".join((before, ciphertext, between, aes_key_wrap(self._kek(secret, context), content_key)))
 
     def unwrap(self, recipient_info: bytes, private_key: Any, identifier: bytes, context: bytes) -> bytes:
-        """The content key out of a KEMRecipientInfo."""
-        other = decode(_OtherRecipientInfo, tlv(0x30, recipient_info)).info
-        info = other.value
-        _same(info.kem, _ML_KEM_768)
-        _same(info.kdf, _HKDF_SHA256)
-        _same(info.wrap, _AES256_WRAP)
-        if (
-            other.type != _ORI_KEM
-            or info.version != 0
-            or info.kek_length != KEY_SIZE
-            or info.rid != identifier
-            or (info.ukm or b"") != context
-        ):
-            raise NotForThisKey
-        secret: bytes = private_key.decapsulate(info.kemct)
-        return aes_key_unwrap(self._kek(secret, context), info.encrypted_key)
+        """As for ``KeyManagement``."""
+        before, between = self._form(identifier, context)
+        ciphertext, wrapped = _gaps(recipient_info, before, _CIPHERTEXT, between, _WRAPPED)
+        return aes_key_unwrap(self._kek(private_key.decapsulate(ciphertext), context), wrapped)
 
 
 # --- a symmetric key that both sides already know: SET's operator EK -----------------------------
-
-
-@sequence
-class _KEKIdentifier:
-    identifier: bytes
-
-
-@sequence
-class _KEK:
-    version: int
-    kekid: _KEKIdentifier
-    key_encryption_algorithm: TLV
-    encrypted_key: bytes
-
-
-@sequence
-class _KEKInfo:
-    info: Annotated[_KEK, Implicit(2)]
 
 
 class SharedKey(KeyManagement):
@@ -357,18 +283,20 @@ class SharedKey(KeyManagement):
             shared_key
         )
 
+    @staticmethod
+    def _form(identifier: bytes) -> bytes:
+        """KEKRecipientInfo (RFC 5652 §6.2.3), up to the wrapped key at its end."""
+        named = tlv(0x30, tlv(0x04, identifier))
+        return tlv(0xA2, b"\x02\x01\x04", named, _AES256_WRAP, tlv(0x04, bytes(_WRAPPED)))[:-_WRAPPED]
+
     def wrap(self, content_key: bytes, public_key: Any, identifier: bytes, context: bytes) -> bytes:
-        """KEKRecipientInfo."""
-        wrapped = aes_key_wrap(self.derive(public_key, context), content_key)
-        return tlv(0xA2, b"\x02\x01\x04", tlv(0x30, tlv(0x04, identifier)), _AES256_WRAP, tlv(0x04, wrapped))
+        """As for ``KeyManagement``."""
+        return self._form(identifier) + aes_key_wrap(self.derive(public_key, context), content_key)
 
     def unwrap(self, recipient_info: bytes, private_key: Any, identifier: bytes, context: bytes) -> bytes:
-        """The content key out of a KEKRecipientInfo."""
-        info = decode(_KEKInfo, tlv(0x30, recipient_info)).info
-        _same(info.key_encryption_algorithm, _AES256_WRAP)
-        if info.version != 4 or info.kekid.identifier != identifier:
-            raise NotForThisKey
-        return aes_key_unwrap(self.derive(private_key, context), info.encrypted_key)
+        """As for ``KeyManagement``."""
+        (wrapped,) = _gaps(recipient_info, self._form(identifier), _WRAPPED)
+        return aes_key_unwrap(self.derive(private_key, context), wrapped)
 
 
 KEY_MANAGEMENT: Final[dict[str, KeyManagement]] = {

@@ -28,25 +28,12 @@ from setproto.crypto.signed import ID_DATA, TrustedCertificate, oid_tlv, readabl
 from setproto.errors import DecryptionFailure
 
 ID_AUTH_ENVELOPED_DATA: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.16.1.23")
-_AES256_GCM: Final = x509.ObjectIdentifier("2.16.840.1.101.3.4.1.46")
 _NONCE_SIZE: Final = 12
 _TAG_SIZE: Final = 16
-
-
-@sequence
-class GCMParameters:
-    """GCMParameters (RFC 5084 §3.2); the tag always has 16 octets, so the field is never the default 12."""
-
-    nonce: bytes
-    icv_length: int
-
-
-@sequence
-class ContentEncryptionAlgorithm:
-    """AlgorithmIdentifier of AES-256-GCM."""
-
-    algorithm: x509.ObjectIdentifier
-    parameters: GCMParameters
+_GCM_BEGINS: Final = bytes.fromhex("301e 060960864801650304012e 3011 040c")
+_GCM_ENDS: Final = b"\x02\x01\x10"
+"""AlgorithmIdentifier of AES-256-GCM, before the nonce and after it: a tag of 16 octets, never the default of 12, so
+it is written (RFC 5084 §3.2)."""
 
 
 @sequence
@@ -54,7 +41,7 @@ class EncryptedContentInfo:
     """EncryptedContentInfo (RFC 5652 §6.1)."""
 
     content_type: x509.ObjectIdentifier
-    algorithm: ContentEncryptionAlgorithm
+    algorithm: TLV
     encrypted_content: Annotated[bytes, Implicit(0)]
 
 
@@ -170,17 +157,12 @@ def seal(content: bytes, recipient: Recipient | BareRecipient | SecretKey, *, co
     nonce = os.urandom(_NONCE_SIZE)
     encrypted = AESGCM(content_key).encrypt(nonce, content, None)
     info = recipient.key_management.wrap(content_key, recipient.public_key, recipient.identifier, context)
-    parameters = tlv(0x30, tlv(0x04, nonce), b"\x02\x01\x10")
+    algorithm = b"".join((_GCM_BEGINS, nonce, _GCM_ENDS))
     enveloped = tlv(
         0x30,
         b"\x02\x01\x00",
         tlv(0x31, info),
-        tlv(
-            0x30,
-            oid_tlv(ID_DATA),
-            tlv(0x30, oid_tlv(_AES256_GCM), parameters),
-            tlv(0x80, encrypted[:-_TAG_SIZE]),
-        ),
+        tlv(0x30, oid_tlv(ID_DATA), algorithm, tlv(0x80, encrypted[:-_TAG_SIZE])),
         tlv(0x04, encrypted[-_TAG_SIZE:]),
     )
     return readable(tlv(0x30, oid_tlv(ID_AUTH_ENVELOPED_DATA), tlv(0xA0, enveloped)))
@@ -196,14 +178,13 @@ def unseal(data: bytes, key: RecipientKey | BareRecipientKey | SecretKey, *, con
         envelope = decode(SealedContentInfo, data)
         enveloped = envelope.content
         encrypted = enveloped.auth_encrypted_content_info
-        algorithm = encrypted.algorithm
+        algorithm = as_received(encrypted.algorithm)
+        nonce = algorithm[len(_GCM_BEGINS) :][:_NONCE_SIZE]
         if (
             envelope.content_type != ID_AUTH_ENVELOPED_DATA
             or enveloped.version != 0
             or encrypted.content_type != ID_DATA
-            or algorithm.algorithm != _AES256_GCM
-            or algorithm.parameters.icv_length != _TAG_SIZE
-            or len(algorithm.parameters.nonce) != _NONCE_SIZE
+            or algorithm != b"".join((_GCM_BEGINS, nonce, _GCM_ENDS))
             or len(enveloped.mac) != _TAG_SIZE
         ):
             raise NotForThisKey
@@ -211,9 +192,7 @@ def unseal(data: bytes, key: RecipientKey | BareRecipientKey | SecretKey, *, con
         content_key = key.key_management.unwrap(as_received(info), key.private_key, key.identifier, context)
         if len(content_key) != KEY_SIZE:
             raise NotForThisKey
-        content = AESGCM(content_key).decrypt(
-            algorithm.parameters.nonce, encrypted.encrypted_content + enveloped.mac, None
-        )
+        content = AESGCM(content_key).decrypt(nonce, encrypted.encrypted_content + enveloped.mac, None)
     except (NotDER, NotForThisKey, InvalidTag, InvalidUnwrap, ValueError, TypeError):
         raise DecryptionFailure from None
     return Opened(content)

@@ -414,11 +414,11 @@ class World:
     def _check_account(self, card: int, account: Account) -> None:
         mine = [p for p in self.model.purchases if p.card == card]
         standing = [a for p in mine for a in p.authorizations.values() if a.stands]
-        assert sum(account.held.values()) * 100 == sum(a.amount - a.captured for a in standing)
-        assert sum(account.captured.values()) * 100 == sum(a.captured for a in standing)
-        assert sum(account.credited.values()) * 100 == sum(a.credited for a in standing)
+        assert sum(account.held.values()) == account.opening.step * sum(a.amount - a.captured for a in standing)
+        assert sum(account.captured.values()) == account.opening.step * sum(a.captured for a in standing)
+        assert sum(account.credited.values()) == account.opening.step * sum(a.credited for a in standing)
         assert min((*account.held.values(), *account.captured.values()), default=0) >= 0
-        assert account.spendable * 100 == self.model.spendable(card)
+        assert account.spendable == account.opening.step * self.model.spendable(card)
         assert sum(account.held.values()) + account.charged + account.spendable == account.opening.value
 
     def _check_batches(self, number: int, merchant: Merchant) -> None:

@@ -23,7 +23,7 @@ from pki.der import (
     sequence,
     tlv,
 )
-from setproto.crypto import recipients, sealed, signed
+from setproto.crypto import sealed, signed
 from setproto.crypto.cms import Opened, SecretKey, seal, unseal, verify
 from setproto.crypto.digests import derive_key, digest, mac
 from setproto.crypto.dual import Form, Part
@@ -272,10 +272,6 @@ READABLE: list[Any] = [
     signed._Certificates,
     signed._Attributes,
     sealed.SealedContentInfo,
-    recipients._KeyAgreeInfo,
-    recipients._KeyTrans,
-    recipients._OtherRecipientInfo,
-    recipients._KEKInfo,
 ]
 
 

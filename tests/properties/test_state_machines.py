@@ -253,7 +253,7 @@ class Marketplace(RuleBasedStateMachine):
     @invariant()
     def money_is_neither_made_nor_lost(self) -> None:
         available, held, captured = money(self.market.account)
-        credited = sum(self.market.account.credited.values()) * 100
+        credited = sum(self.market.account.credited.values()) // self.market.account.opening.step
         total = available + sum(a.amount for a in held.values()) + sum(a.amount for a in captured.values()) - credited
         assert total == BALANCE
 
@@ -283,9 +283,9 @@ class Marketplace(RuleBasedStateMachine):
                 authorised += authorization.amount.amount
                 captured += taken
         account = self.market.account
-        assert sum(account.held.values()) * 100 == authorised - captured
-        assert sum(account.captured.values()) * 100 == captured
-        assert sum(account.credited.values()) * 100 == credited
+        assert sum(account.held.values()) == account.opening.step * (authorised - captured)
+        assert sum(account.captured.values()) == account.opening.step * captured
+        assert sum(account.credited.values()) == account.opening.step * credited
 
     @invariant()
     def nobody_is_ahead_of_the_facts(self) -> None:

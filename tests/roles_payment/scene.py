@@ -207,10 +207,10 @@ def _name(code: enum.IntEnum | None) -> str:
     return "nothing" if code is None else code.name
 
 
-def _cents(value: Any) -> int:
-    cents = value * 100
-    assert cents == int(cents)
-    return int(cents)
+def _cents(value: int) -> int:
+    cents, rest = divmod(value, 10**4)
+    assert rest == 0
+    return cents
 
 
 def _money(authorizations: Any) -> Money:

@@ -168,9 +168,9 @@ def _live(operations: Any) -> Iterator[Any]:
 
 
 def _cents(amount: CurrencyAmount) -> int:
-    cents = amount.value * 100
-    assert cents.denominator == 1
-    return int(cents)
+    cents, rest = divmod(amount.value, 10**4)
+    assert rest == 0
+    return cents
 
 
 def _of_bank(bank: Bank) -> tuple[dict[bytes, Money], list[str]]:
