@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.breakdown import breakdown
+from benchmarks.codec import bound
 from benchmarks.floor import record, replay
 from benchmarks.measure import Case, Progress, Settings, check, measure, patience
 from benchmarks.raw import UNIT, Raw
@@ -109,6 +110,12 @@ def _suite(suite: str, settings: Settings, progress: Progress) -> list[dict[str,
                 extra=extra,
             ),
             Case(floor, replay(raw, recorder), floor=floor, patience=patience(suite), extra={"operations": counts}),
+            Case(
+                f"bound.{name}.{suite}",
+                bound(raw, partial(buy, shop.order()), again=partial(buy, shop.order())),
+                floor=floor,
+                patience=patience(suite),
+            ),
         ]
     for kind in sorted(recorder.counts):
         own = f"raw.{kind}.{suite}"

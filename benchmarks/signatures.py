@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import openssl
+from benchmarks.codec import bound
 from benchmarks.measure import Case, Progress, Settings, check, measure, patience, refused
 from benchmarks.raw import UNIT, Raw
 from pki import CertificateKind, PathValidator, ValidatedCertificate
@@ -37,8 +38,8 @@ def cases(suite: str) -> list[Case]:
     return [
         Case(sign, raw.operation("sign", UNIT), floor=sign, patience=patience(suite), bytes=signature_size),
         Case(verify, raw.operation("verify", UNIT), floor=verify, bytes=signature_size),
-        *_cms(market, content, sign, verify),
-        *_dual(market, sign, verify),
+        *_cms(market, raw, content, sign, verify),
+        *_dual(market, raw, sign, verify),
         *_chain(market, verify),
     ]
 
@@ -56,7 +57,7 @@ def _trusting(market: Market) -> tuple[cms.Signer, Any]:
     return signer, certify
 
 
-def _cms(market: Market, content: bytes, sign: str, verify: str) -> list[Case]:
+def _cms(market: Market, raw: Raw, content: bytes, sign: str, verify: str) -> list[Case]:
     signer, certify = _trusting(market)
 
     def make() -> bytes:
@@ -73,10 +74,11 @@ def _cms(market: Market, content: bytes, sign: str, verify: str) -> list[Case]:
     return [
         Case(f"cms.sign.{market.suite}", make, floor=sign, patience=patience(market.suite), bytes=len(signed)),
         Case(f"cms.verify.{market.suite}", read, floor=verify, bytes=len(signed)),
+        Case(f"bound.cms.verify.{market.suite}", bound(raw, read), floor=verify),
     ]
 
 
-def _dual(market: Market, sign: str, verify: str) -> list[Case]:
+def _dual(market: Market, raw: Raw, sign: str, verify: str) -> list[Case]:
     """The form of a purchase: the merchant sees the order, the gateway the two parts of the payment instruction."""
     signer, certify = _trusting(market)
     payment, order, seals = PURCHASE.part_types
@@ -102,6 +104,7 @@ def _dual(market: Market, sign: str, verify: str) -> list[Case]:
             Case(f"dual.verify_{name}.{market.suite}", lambda name=name: read(name), floor=verify, bytes=_size(view))
             for name, view in views.items()
         ),
+        Case(f"bound.dual.verify_order.{market.suite}", bound(raw, lambda: read("order")), floor=verify),
     ]
 
 

@@ -85,8 +85,14 @@ class PartyID:
 
     @functools.cached_property
     def der(self) -> bytes:
-        """Its encoding, made once: seals are bound to it, and records are found by it."""
-        return encode(self)
+        """Its encoding, remembered: seals are bound to it, and records are found by it."""
+        return _party_der(self)
+
+
+@functools.lru_cache(maxsize=1024)
+def _party_der(party: PartyID) -> bytes:
+    """By value: the same parties are read anew with every message."""
+    return encode(party)
 
 
 @sequence

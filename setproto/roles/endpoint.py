@@ -96,7 +96,8 @@ class Endpoint(Party):
             if baggage is None:
                 raise TypeError(f"{message_type.name} carries baggage")
             encoded = encode(EncB(enc=encoded, baggage=baggage))
-            unsealed = encode(EncB(enc=unsealed or b"", baggage=baggage))
+            if self.recorder is not None:
+                unsealed = encode(EncB(enc=unsealed or b"", baggage=baggage))
         return self.sent(message_type, over, encoded, content, plain, unsealed)
 
     def sign(

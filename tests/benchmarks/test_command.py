@@ -58,7 +58,7 @@ def bench(tmp_path: Path) -> Bench:
 
 SIGNATURES = (
     *("raw.sign", "raw.verify", "cms.sign", "cms.verify", "dual.make", "dual.verify_order", "dual.verify_payment"),
-    *("chain.cold", "chain.cached"),
+    *("chain.cold", "chain.cached", "bound.cms.verify", "bound.dual.verify_order"),
 )
 
 
@@ -78,7 +78,7 @@ def test_signatures_of_every_suite(bench: Bench, monkeypatch: pytest.MonkeyPatch
 def test_purchase(bench: Bench, tmp_path: Path) -> None:
     results = bench("purchase", "--suite", "p256", "--plot", str(tmp_path / "plot.svg"))
     whole, floor = results["purchase.p256"], results["floor.purchase.p256"]
-    assert whole["floor"] == floor["id"]
+    assert whole["floor"] == floor["id"] == results["bound.purchase.p256"]["floor"]
     assert whole["operations"] == floor["operations"]
     assert (whole["operations"]["sign"], whole["operations"]["verify"]) == (5, 6)
     assert results["purchase_captured.p256"]["operations"]["sign"] == 7

@@ -13,11 +13,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from benchmarks import BenchmarkError
+from benchmarks.codec import bound
 from benchmarks.floor import Operation, Recorder, record, replay
 from benchmarks.purchase import Shop
 from benchmarks.raw import Raw
+from pki.der import decode, encode
 from setproto.crypto.recipients import KEY_MANAGEMENT, SharedKey
-from setproto.crypto.suites import Suite
+from setproto.crypto.suites import SUITES, Suite
+from setproto.messages.common import PartyID, Role
 
 
 @pytest.fixture(scope="module", params=["p256", "ed25519", "mldsa65"])
@@ -144,3 +147,22 @@ def test_a_raw_operation_is_that_one_operation(suite: str) -> None:
             run = partial(lambda it: it.func(*it.args), run)
         assert record(run).counts == {kind: 1}
     assert Operation("sign") == ("sign", 0)
+
+
+def test_the_bound_is_the_floor_and_what_is_coded() -> None:
+    """What a run encodes and decodes is encoded and decoded again, after its raw operations, and nothing else is."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    signer = PartyID(role=Role.merchant, brand="Setcard", name="Books")
+
+    def run() -> None:
+        read = decode(PartyID, encode(signer))
+        SUITES["p256"].sign(key, str(read).encode())
+
+    bare = bound(Raw("p256"), run)
+    called: list[str] = []
+    before = sys.getprofile()
+    sys.setprofile(lambda frame, event, function: called.append(function.__name__) if event == "c_call" else None)
+    bare()
+    sys.setprofile(before)
+    ours = {"sign", "encode_der", "decode_der"}
+    assert [name for name in called if name in ours] == ["sign", "encode_der", "decode_der"]
