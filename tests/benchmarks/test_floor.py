@@ -19,7 +19,7 @@ from benchmarks.purchase import Shop
 from benchmarks.raw import Raw
 from pki.der import decode, encode
 from setproto.crypto.recipients import KEY_MANAGEMENT, SharedKey
-from setproto.crypto.suites import SUITES, Suite
+from setproto.crypto.suites import Suite
 from setproto.messages.common import PartyID, Role
 
 
@@ -149,14 +149,12 @@ def test_a_raw_operation_is_that_one_operation(suite: str) -> None:
     assert Operation("sign") == ("sign", 0)
 
 
-def test_the_bound_is_the_floor_and_what_is_coded() -> None:
-    """What a run encodes and decodes is encoded and decoded again, after its raw operations, and nothing else is."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def test_the_bound_has_what_is_coded() -> None:
+    """What a run encodes and decodes is encoded and decoded again, once each; its raw operations are those of the floor."""
     signer = PartyID(role=Role.merchant, brand="Setcard", name="Books")
 
     def run() -> None:
-        read = decode(PartyID, encode(signer))
-        SUITES["p256"].sign(key, str(read).encode())
+        decode(PartyID, encode(signer))
 
     bare = bound(Raw("p256"), run)
     called: list[str] = []
@@ -164,5 +162,4 @@ def test_the_bound_is_the_floor_and_what_is_coded() -> None:
     sys.setprofile(lambda frame, event, function: called.append(function.__name__) if event == "c_call" else None)
     bare()
     sys.setprofile(before)
-    ours = {"sign", "encode_der", "decode_der"}
-    assert [name for name in called if name in ours] == ["sign", "encode_der", "decode_der"]
+    assert [name for name in called if name.endswith("_der")] == ["encode_der", "decode_der"]
