@@ -150,7 +150,7 @@ def test_a_raw_operation_is_that_one_operation(suite: str) -> None:
 
 
 def test_the_bound_has_what_is_coded() -> None:
-    """What a run encodes and decodes is encoded and decoded again, once each; its raw operations are those of the floor."""
+    """What a run encodes and decodes is encoded and decoded again, once each."""
     signer = PartyID(role=Role.merchant, brand="Setcard", name="Books")
 
     def run() -> None:
