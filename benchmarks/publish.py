@@ -59,7 +59,9 @@ def _sentences(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
         )
     two = results.get("scale.processes.2.p256")
     if two is not None:
-        found.append(f"Two processes do {2 * two['efficiency']:.2f} times what one does.")
+        bare = results.get("scale.bare_processes.2.p256")
+        of_bare = "" if bare is None else f" (with raw operations only: {2 * bare['efficiency']:.2f})"
+        found.append(f"Two processes do {2 * two['efficiency']:.2f} times what one does{of_bare}.")
     imported = results.get("import.setproto")
     if imported is not None:
         found.append(f"`import setproto` takes {imported['ratio_to_floor']:.2f} times `import cryptography.x509`.")

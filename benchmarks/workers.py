@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
 import pyperf
 
 from benchmarks import BenchmarkError
+from benchmarks.floor import record, replay
 from benchmarks.measure import Case, Progress, Settings, result
 from benchmarks.purchase import Shop
+from benchmarks.raw import Raw
+from setproto.roles.cardholder import Order
 
-KINDS: Final = ("processes", "threads")
+KINDS: Final = ("processes", "threads", "bare_processes")
+"""The last do the raw operations of a purchase and nothing else: what the cores give, whatever the program does."""
 _ROUND: Final = 100
 """Values' worth of time that one round takes: telling the workers, and waiting for the last, must not count."""
 
 
 def run(suite: str, counts: Sequence[int], settings: Settings, progress: Progress) -> list[dict[str, Any]]:
-    """The results for so many workers, of both kinds: ``scale.processes.2.p256``.  ``counts`` begins with 1.
+    """The results for so many workers, of every kind: ``scale.processes.2.p256``.  ``counts`` begins with 1.
 
     ``ops_per_second`` is what all do together.  ``ratio_to_floor`` says how much longer a purchase takes a worker than
     it takes one who works alone; ``efficiency`` is its inverse.
@@ -75,18 +80,22 @@ def _hear(worker: Connection, expected: str) -> None:
         raise BenchmarkError(f"a worker said {heard!r} where {expected!r} was expected")
 
 
-def _work(suite: str, orders: Connection) -> None:
-    """Make as many purchases as one is told to, until told 0."""
+def _work(kind: str, suite: str, orders: Connection) -> None:
+    """Make as many purchases as one is told to, or do what is raw in them, until told 0."""
     with orders:  # closed if anything fails, which the other side hears
         shop = Shop(suite)
         for _ in range(3):
             shop.check()
+        run: Callable[[Order], object] = shop.buy
+        if kind == "bare_processes":
+            bare = replay(Raw(suite), record(partial(shop.buy, shop.order())))
+            run = lambda order: bare()  # noqa: E731
         while each := orders.recv():
             agreed = [shop.order() for _ in range(each)]
             orders.send("ready")
             orders.recv()
             for order in agreed:
-                shop.buy(order)
+                run(order)
             orders.send("done")
 
 
@@ -100,12 +109,12 @@ def _workers(kind: str, suite: str, count: int) -> Iterator[list[Connection]]:
         for _ in range(count):
             ours, theirs = context.Pipe()
             worker: Any
-            if kind == "processes":
-                worker = context.Process(target=_work, args=(suite, theirs), daemon=True)
+            if kind == "threads":
+                worker = threading.Thread(target=_work, args=(kind, suite, theirs), daemon=True)
             else:
-                worker = threading.Thread(target=_work, args=(suite, theirs), daemon=True)
+                worker = context.Process(target=_work, args=(kind, suite, theirs), daemon=True)
             worker.start()
-            if kind == "processes":
+            if kind != "threads":
                 theirs.close()  # the worker has its own, and we hear it if the worker is no more
             ending.callback(ours.close)
             ending.callback(worker.join, 10)
