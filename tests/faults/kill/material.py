@@ -9,6 +9,7 @@ import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def _card(card_secret: bytes, nonce: bytes) -> PaymentCard:
 
 @dataclass(frozen=True)
 class Material:
-    """The folder, read."""
+    """The folder, read: keys and certificates once in a process and for those that it forks."""
 
     folder: Path
 
@@ -114,6 +115,7 @@ class Material:
         config = self._config()
         return _card(bytes.fromhex(config["card_secret"]), bytes.fromhex(config["nonce"]))
 
+    @cache
     def _credentials(self, role: Role) -> Credentials:
         def read(name: str) -> bytes:
             return (self.folder / f"{role.name}-{name}").read_bytes()
@@ -134,6 +136,7 @@ class Material:
         name = cardholder_name(card.card.pan, card.card.expiry, card.pan_secret)
         return PartyID(role=role, brand=BRAND, name=name)
 
+    @cache
     def _validator(self) -> PathValidator:
         root = x509.load_der_x509_certificate((self.folder / "root.der").read_bytes())
         validator = PathValidator([root], suite=SUITE)

@@ -8,9 +8,9 @@ interpreter.  A worker hosts one role on an SQLite store, and does what comes ov
     worker → driver   ("issuer", question) when the gateway asks the bank; the driver answers; and in the end
                       ("done", result, steps) or ("usage", text) or ("failed", traceback)
 
-A *step* is anything that touches the store or the outside: beginning, reading, writing, being about to commit, having
-committed, asking the bank, having heard from it.  A worker dies by sending itself SIGKILL, so that nothing is cleaned
-up and no handler runs.
+A *step* is anything after which something else is on the disk or outside: beginning, writing, being about to commit,
+having committed, asking the bank, having heard from it.  Reading is none: who dies of it leaves what the step before
+left.  A worker dies by sending itself SIGKILL, so that nothing is cleaned up and no handler runs.
 """
 
 from __future__ import annotations
@@ -56,13 +56,12 @@ class Steps:
 
 @dataclass
 class WatchedTransaction:
-    """A transaction whose every use is a step."""
+    """A transaction in which writing is a step."""
 
     inner: Transaction
     step: Callable[[], None]
 
     def get(self, table: str, key: bytes) -> bytes | None:
-        self.step()
         return self.inner.get(table, key)
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
