@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests import processes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAN = "4111111111111111"
@@ -22,17 +22,9 @@ class Kept:
     report: str
 
 
-def setproto(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """The command as a user runs it."""
-    return subprocess.run(
-        [sys.executable, "-m", "setproto", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-        **options,
-    )
+def setproto(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    """The command as a user runs it; ``given`` is its standard input."""
+    return processes.run("setproto", *arguments, given=given)
 
 
 @pytest.fixture(scope="session")

@@ -143,7 +143,7 @@ def test_all_files_are_tried(p256: Kept, tmp_path: Path) -> None:
 
 def test_standard_input(p256: Kept) -> None:
     pem = to_pem("CMS", (p256.directory / "signed/06-PRes.PResData.der").read_bytes())
-    result = setproto("inspect", "-", input=pem.decode())
+    result = setproto("inspect", "-", given=pem.decode())
     assert result.returncode == 0
     assert "authorizationPerformed (4)" in result.stdout
 

@@ -53,9 +53,11 @@ def main() -> int:
     parser.add_argument(
         "--without", metavar="TEXT", action="append", default=[], help="no vectors with this in their id"
     )
+    parser.add_argument("--within", metavar="TEXT", default="", help="vectors with this in their id; no report")
     options = parser.parse_args()
     chosen = [one for one in mutants() if options.only is None or any(text in one.name for text in options.only)]
-    asked = [one for one in questions() if not any(text in one.id for text in options.without)]
+    within = [one for one in questions() if options.within in one.id]
+    asked = [one for one in within if not any(text in one.id for text in options.without)]
     verdicts = {}
     for mutant, verdict in judge_all(chosen, asked):
         verdicts[mutant] = verdict
@@ -65,7 +67,7 @@ def main() -> int:
     known = reasons()
     left = {mutant.name for mutant, verdict in verdicts.items() if verdict.noticed_by is None}
     names = {mutant.name for mutant in mutants()}
-    whole = options.only is None and not options.without
+    whole = options.only is None and not options.without and not options.within
     stale = [name for name in known if name not in names or (whole and name not in left)]
     if whole:
         by_place = sorted(verdicts, key=lambda mutant: (MODULES.index(mutant.module), mutant.number))

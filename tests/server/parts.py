@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,8 +16,9 @@ from setproto.errors import Unreachable
 from setproto.server import bank, public
 from setproto.server.config import BankConfig, load
 from setproto.server.founding import ROLES, found
+from tests.processes import Command
 from tests.server.buyer import ADA
-from tests.server.running import Place, command, environment
+from tests.server.running import Place
 
 PATIENCE = 60
 """Seconds after which a server that does not start is a failure."""
@@ -29,20 +29,13 @@ class Parts(Place):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, Command] = {}
 
     def start(self, role: str, *, before: Callable[[], object] | None = None, program: str = "setproto") -> None:
         """``before``: what the new process does first; ``program``: the module that takes the command."""
         config = self.config(role)
-        with config.with_suffix(".log").open("ab") as log:
-            self._running[role] = subprocess.Popen(
-                command("serve", config.parent.name, config, program=program),
-                preexec_fn=before,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment(),
-            )
+        log = config.with_suffix(".log")
+        self._running[role] = Command(program, "serve", config.parent.name, config, output=log, before=before)
 
     def wait(self, role: str, client: HTTPTransport | None = None) -> None:
         """Until it is healthy."""

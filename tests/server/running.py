@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from setproto.client import HTTPTransport
+from tests import processes
 from tests.server.buyer import ADA, Buyer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,10 +66,6 @@ class Running(Place):
         raise LookupError(role)
 
 
-def command(*arguments: str | Path, program: str = "setproto") -> list[str]:
-    return [sys.executable, "-m", program, *map(str, arguments)]
-
-
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
@@ -77,7 +74,7 @@ def environment() -> dict[str, str]:
 def up(directory: Path, *options: str) -> Iterator[Running]:
     """`setproto up` until the end of the block."""
     process = subprocess.Popen(
-        command("up", "--data", directory, "--port", "0", *options),
+        [sys.executable, "-m", "setproto", "up", "--data", str(directory), "--port", "0", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -103,4 +100,4 @@ def up(directory: Path, *options: str) -> Iterator[Running]:
 
 def setproto(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """One command."""
-    return subprocess.run(command(*arguments), capture_output=True, text=True, env=environment(), timeout=120)
+    return processes.run("setproto", *arguments)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from setproto.client import HTTPTransport
 from setproto.errors import Unreachable
-from tests.server.running import setproto, up
+from tests.server.running import Running, setproto, up
 
 
 def test_up_says_where_everything_is_and_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -41,14 +41,13 @@ def test_up_says_where_everything_is_and_goes_on_where_it_was(tmp_path: Path) ->
         assert (other.returncode, "keeps the database" in other.stderr) == (2, True)
 
 
-def test_what_up_makes_is_for_its_owner_alone(tmp_path: Path) -> None:
-    with up(tmp_path / "shop") as shop:
-        secret = [
-            path
-            for path in shop.directory.rglob("*")
-            if path.parent.name != "public" and path.suffix != ".log" and path.name not in ("shop.toml", "public")
-        ]
-        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in secret}
+def test_what_up_makes_is_for_its_owner_alone(shop: Running) -> None:
+    secret = [
+        path
+        for path in shop.directory.rglob("*")
+        if path.parent.name != "public" and path.suffix != ".log" and path.name not in ("shop.toml", "public")
+    ]
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in secret}
     assert stat.S_IMODE(shop.directory.stat().st_mode) == 0o700
     assert {name: oct(mode) for name, mode in modes.items() if mode not in (0o600, 0o700)} == {}
     keys = [path for path in secret if path.name.endswith(".key.pem")]
@@ -91,10 +90,9 @@ def test_a_directory_with_something_else_in_it_is_left_alone(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["letter"]
 
 
-def test_a_port_that_is_taken_is_said_and_the_server_there_is_not_taken_for_ours(tmp_path: Path) -> None:
-    with up(tmp_path / "first") as first:
-        shutil.copytree(first.directory, tmp_path / "second")
-        refused = setproto("up", "--data", tmp_path / "second")
+def test_a_port_that_is_taken_is_said_and_the_server_there_is_not_taken_for_ours(shop: Running, tmp_path: Path) -> None:
+    shutil.copytree(shop.directory, tmp_path / "second")
+    refused = setproto("up", "--data", tmp_path / "second")
     assert refused.returncode == 1
     assert "does not start: see " in refused.stderr
     assert "in use" in (tmp_path / "second" / "bank" / "bank.log").read_text()

@@ -9,6 +9,7 @@ import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +90,14 @@ def _card(card_secret: bytes, nonce: bytes) -> PaymentCard:
 
 @dataclass(frozen=True)
 class Material:
-    """The folder, read."""
+    """The folder, read; certificates and CRLs once, also for those that are forked later."""
 
     folder: Path
 
     def party(self, role: Role, store: Store, issuer: Issuer) -> Endpoint:
         """The role as a new process has it: from the files alone."""
         common: dict[str, Any] = {"clock": lambda: NOW, "random": os.urandom}
-        credentials, validator = self._credentials(role), self._validator()
+        credentials, validator = self._credentials(role), self._validator
         if role is Role.cardholder:
             return Cardholder(credentials, self._payment_card(), validator, store, **common)
         if role is Role.merchant:
@@ -134,6 +135,7 @@ class Material:
         name = cardholder_name(card.card.pan, card.card.expiry, card.pan_secret)
         return PartyID(role=role, brand=BRAND, name=name)
 
+    @cached_property
     def _validator(self) -> PathValidator:
         root = x509.load_der_x509_certificate((self.folder / "root.der").read_bytes())
         validator = PathValidator([root], suite=SUITE)

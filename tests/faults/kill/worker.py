@@ -8,9 +8,9 @@ interpreter.  A worker hosts one role on an SQLite store, and does what comes ov
     worker → driver   ("issuer", question) when the gateway asks the bank; the driver answers; and in the end
                       ("done", result, steps) or ("usage", text) or ("failed", traceback)
 
-A *step* is anything that touches the store or the outside: beginning, reading, writing, being about to commit, having
-committed, asking the bank, having heard from it.  A worker dies by sending itself SIGKILL, so that nothing is cleaned
-up and no handler runs.
+A *step* is anything after which something else is on the disk or outside: beginning, writing, being about to commit,
+having committed, asking the bank, having heard from it.  Reading is none: who dies of it leaves what the step before
+left.  A worker dies by sending itself SIGKILL, so that nothing is cleaned up and no handler runs.
 """
 
 from __future__ import annotations
@@ -56,13 +56,12 @@ class Steps:
 
 @dataclass
 class WatchedTransaction:
-    """A transaction whose every use is a step."""
+    """A transaction in which writing is a step."""
 
     inner: Transaction
     step: Callable[[], None]
 
     def get(self, table: str, key: bytes) -> bytes | None:
-        self.step()
         return self.inner.get(table, key)
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
@@ -112,11 +111,11 @@ class BankByWire:
         return answer
 
 
-def serve(role: Role, folder: Path, connection: Connection) -> None:
+def serve(role: Role, material: Material, connection: Connection) -> None:
     """One life of a party."""
     step = Steps()
-    store = WatchedStore(f"sqlite:///{folder / role.name}.db", role.name, step)
-    party = Material(folder).party(role, store, BankByWire(connection, step))
+    store = WatchedStore(f"sqlite:///{material.folder / role.name}.db", role.name, step)
+    party = material.party(role, store, BankByWire(connection, step))
     while True:
         try:
             name, arguments, die_at = connection.recv()
@@ -148,7 +147,8 @@ def _perform(party: Endpoint, name: str, arguments: tuple[Any, dict[str, Any]]) 
 
 def template(control: socket.socket, folder: Path) -> None:
     """Fork a worker for each request, until the driver hangs up."""
-    _rehearse(folder)
+    material = Material(folder)
+    _rehearse(material)
     while True:
         request, descriptors, _, _ = socket.recv_fds(control, 4096, 1)
         if not request:
@@ -161,7 +161,7 @@ def template(control: socket.socket, folder: Path) -> None:
             control.close()
             with Connection(descriptors[0]) as connection:
                 try:
-                    serve(Role[role], folder, connection)
+                    serve(Role[role], material, connection)
                 except Exception:
                     connection.send(("failed", traceback.format_exc()))
             os._exit(0)
@@ -169,11 +169,11 @@ def template(control: socket.socket, folder: Path) -> None:
         control.sendall(child.to_bytes(FORKED, "big"))
 
 
-def _rehearse(folder: Path) -> None:
+def _rehearse(material: Material) -> None:
     """Do once what every worker does when it starts: much is loaded and made at its first use only."""
     for role in (Role.cardholder, Role.merchant, Role.gateway):
-        store = SQLStore(f"sqlite:///{folder / 'rehearsal.db'}", role.name)
-        Material(folder).party(role, store, None)  # type: ignore[arg-type]
+        store = SQLStore(f"sqlite:///{material.folder / 'rehearsal.db'}", role.name)
+        material.party(role, store, None)  # type: ignore[arg-type]
         with store.transaction() as transaction:
             transaction.put("rehearsal", b"", transaction.get("rehearsal", b"") or b"")
         store.close()

@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from setproto.server import http
+from setproto.server import gateway, merchant
 
 CLOCK = Path(sys.argv[-1]).with_name("clock")
 
@@ -15,7 +15,7 @@ def _now() -> datetime:
     return datetime.now(UTC) + timedelta(seconds=float(CLOCK.read_text()) if CLOCK.exists() else 0)
 
 
-http.now = _now  # before the servers take it from there
+gateway.now = merchant.now = _now
 
 if __name__ == "__main__":
     from setproto.cli import app

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,8 +23,8 @@ from setproto.wallet.paying import orders
 from setproto.wallet.vault import Vault
 from tests.faults.processes.ledgers import Ledgers
 from tests.faults.processes.shopper import HOLDER, PASSPHRASE, shopper
+from tests.processes import Command
 from tests.server.parts import PATIENCE, Parts
-from tests.server.running import ROOT, environment
 
 EXPIRY = CardExpiry("203012")
 BALANCES = (500_000_00, 40_00, 300_000_00, 0, 90_00, 200_000_00)
@@ -45,7 +43,7 @@ class Street(Parts):
     def __init__(self, directory: Path, wallets: int) -> None:
         super().__init__(directory)
         self.wallets = {f"wallet-{count}": directory / f"wallet-{count}" for count in range(1, wallets + 1)}
-        self._shopping: dict[str, subprocess.Popen[bytes]] = {}
+        self._shopping: dict[str, Command] = {}
         self._visits = 0
 
     @property
@@ -76,16 +74,8 @@ class Street(Parts):
             self.start(name)
             return
         self._visits += 1
-        command = [sys.executable, "-m", "tests.faults.processes.shopper", self.wallets[name], self.shop_file]
-        with self._log(name).open("ab") as log:
-            self._shopping[name] = subprocess.Popen(
-                [*map(str, command), f"{seed}{name}{self._visits}"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment(),
-                cwd=ROOT,
-            )
+        given = (self.wallets[name], self.shop_file, f"{seed}{name}{self._visits}")
+        self._shopping[name] = Command("tests.faults.processes.shopper", *given, output=self._log(name))
 
     def stop(self, name: str) -> None:
         """SIGKILL.  A process that has ended by itself before is a failure."""

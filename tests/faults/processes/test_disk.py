@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import resource
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -29,7 +30,7 @@ def test_the_disk_is_full(tmp_path: Path) -> None:
             for role in ("merchant", "gateway", "bank"):
                 shop.stop(role)
                 most = max(file.stat().st_size for file in (shop.directory / role).iterdir()) + ROOM
-                shop.start(role, before=lambda most=most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
+                shop.start(role, before=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (most, most)))
                 shop.wait(role)
                 shop.wait_until_refused()
                 before = shop.bought()
