@@ -12,6 +12,7 @@ import json
 import os
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ from setproto.roles.cardholder import merchant_name
 from setproto.roles.merchant import Merchant, records
 from setproto.roles.ports import Event, EventKind, Outgoing, Reply
 from setproto.server import public
-from setproto.server.config import MerchantConfig, load
+from setproto.server.config import GIVE_UP_SECONDS, MerchantConfig, load
 from setproto.server.http import JSON, LEARN_SECONDS, Answered, Refusal, Server, bearer, now, reply, run
 from setproto.server.keys import load_credentials
 from setproto.server.metrics import Metrics
@@ -54,9 +55,16 @@ class Shop:
     """A merchant with its catalogue and its gateway."""
 
     def __init__(
-        self, merchant: Merchant, gateway: HTTPTransport, catalogue: Catalogue, talk: Talk, *, capture_now: bool
+        self,
+        merchant: Merchant,
+        gateway: HTTPTransport,
+        catalogue: Catalogue,
+        talk: Talk,
+        *,
+        capture_now: bool,
+        patience: timedelta = timedelta(seconds=GIVE_UP_SECONDS),
     ) -> None:
-        """``capture_now``: take the money with the authorisation."""
+        """``capture_now``: take the money with the authorisation; ``patience``: when one without answer is given up."""
         self.merchant = merchant
         self.catalogue = catalogue
         own = merchant.credentials
@@ -65,6 +73,7 @@ class Shop:
         self._gateway = gateway
         self._talk = talk
         self._capture_now = capture_now
+        self._patience = patience
         self._waiting: set[bytes] = set()
         self._under_way: set[bytes] = set()
         self._lock = threading.Lock()
@@ -128,13 +137,18 @@ class Shop:
             self._waiting |= found
 
     def ask_again(self) -> None:
-        """Send everything again that was not answered.  What is being asked just now is left to whoever asks it: the
-        answer counts once, and he wants to tell it."""
+        """Send everything again that was not answered; an authorisation that waits for too long is given up.  What is
+        being asked just now is left to whoever asks it: the answer counts once, and he wants to tell it."""
         with self._lock:
             waiting = list(self._waiting - self._under_way)
         for rrpid in waiting:
             try:
-                self.ask(self.merchant.repeat(rrpid))
+                message = self.merchant.again(rrpid, self._patience)
+                if message is None or unwrap(message.data).header.rrpid != rrpid:
+                    with self._lock:
+                        self._waiting.discard(rrpid)
+                if message is not None:
+                    self.ask(message)
             except SetError as failure:
                 _LOG.warning("gateway", failure=str(failure))
 
@@ -322,6 +336,7 @@ def serve(file: Path) -> None:
         parse(config.catalogue.read_text(encoding="utf-8"), str(config.catalogue)),
         Talk(role, metrics),
         capture_now=config.capture == "sale",
+        patience=timedelta(seconds=config.give_up_seconds),
     )
     server = Server("merchant", config.limits, metrics, lambda: look(store))
     app = application(shop, server, config, public.learning(validator, config.trust.directory))

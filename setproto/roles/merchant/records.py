@@ -155,8 +155,8 @@ class PurchaseRecord:
         """Whether nothing came of it, so that the order may be paid by another purchase, say with another card."""
         if self.state is State.REJECTED:
             return True
-        ended = all(a.state in (OpState.REFUSED, OpState.REVERSED) for a in self.authorizations)
-        return self.state is State.ORDERED and self.outstanding is None and ended
+        ended = (OpState.REFUSED, OpState.REVERSED, OpState.GIVEN_UP)
+        return self.state is State.ORDERED and all(a.state in ended for a in self.authorizations)
 
 
 @sequence

@@ -148,6 +148,7 @@ def _on_auth_rev_res(
     signal = OpSignal.NOT_REVERSED
     if done:
         signal = OpSignal.REVERSED if body.auth_new_amt.amount == 0 else OpSignal.REDUCED
+    if done and authorization.state is not OpState.GIVEN_UP:
         authorization = replace(authorization, amount=body.auth_new_amt, cap_token=received.baggage.cap_token)
     authorization = replace(authorization, state=MERCHANT_OPERATION.next(authorization.state, signal))
     records.keep(transaction, replace(record.having(authorization), outstanding=None))
