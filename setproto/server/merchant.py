@@ -27,6 +27,7 @@ from setproto.amounts import CurrencyAmount
 from setproto.client import PAYMENT, PAYMENT_INITIATION, HTTPTransport
 from setproto.errors import SetError, Unreachable, UsageError
 from setproto.messages import receipt as receipts
+from setproto.messages.batch import BatchStatus
 from setproto.messages.codes import BatchOperation
 from setproto.messages.common import Role
 from setproto.messages.wrapper import unwrap
@@ -199,11 +200,15 @@ class Shop:
         return self._act(lid_m, lambda xid: self.merchant.credit(xid, part))
 
     def batch(self, batch_id: int, operation: str) -> dict[str, Any]:
-        """Open, close or purge a batch of captures and credits, or ``look`` at it.  UsageError for another word."""
+        """Open, close or purge a batch of captures and credits, or ``look`` at it; with its totals, if the gateway
+        said them.  UsageError for another word."""
         named = {"look": None, **{one.name: one for one in BatchOperation}}
         if operation not in named:
             raise UsageError(f"a batch operation is one of {', '.join(named)}")
-        return _outcome(self.ask(self.merchant.batch(batch_id, named[operation])), {"batch": batch_id})
+        events = self.ask(self.merchant.batch(batch_id, named[operation]))
+        with self.merchant.store.transaction() as transaction:
+            status = records.batch_status(transaction, batch_id) if events else None
+        return _outcome(events, {"batch": batch_id, **({} if status is None else _totals(status))})
 
     def _act(self, lid_m: bytes, request: Callable[[bytes], Outgoing]) -> dict[str, Any]:
         with self.merchant.store.transaction() as transaction:
@@ -223,6 +228,23 @@ def _outcome(events: tuple[Event, ...], about: dict[str, Any]) -> dict[str, Any]
     """What the gateway said; ``waiting`` if nothing yet: then it is asked again."""
     codes = [event.code.name for event in events if event.code is not None]
     return {"result": codes[-1] if codes else "waiting", **about}
+
+
+def _totals(status: BatchStatus) -> dict[str, Any]:
+    """When a batch was opened and closed, and what is in it; nothing of the last if there is nothing in it."""
+    opened, closed, totals = status.open_date_time, status.closed_when, status.batch_totals
+    shown: dict[str, Any] = {
+        "opened": opened.as_datetime().isoformat(),
+        "closed": None if closed is None else closed.close_date_time.as_datetime().isoformat(),
+    }
+    if totals is not None:
+        shown |= {
+            "captures": totals.transaction_count_debit,
+            "captured": str(totals.transaction_total_amt_debit),
+            "refunds": totals.transaction_count_credit,
+            "refunded": str(totals.transaction_total_amt_credit),
+        }
+    return shown
 
 
 def _shown(entry: Entry) -> dict[str, Any]:

@@ -244,6 +244,8 @@ def _on_batch_admin_res(
     body = received.body
     if body.batch_id != request.batch_id:
         raise ProtocolError("another batch", code=ErrorCode.wrapperMsgMismatch)
+    if body.batch_status is not None:
+        records.keep_batch_status(transaction, body.batch_id, body.batch_status)
     if body.ba_status is BAStatus.success and request.operation == BatchOperation.purge:
         records.keep_purged(transaction, body.batch_id, body.purged_below or 0)
         _purged(transaction, body.batch_id)
