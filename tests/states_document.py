@@ -25,7 +25,7 @@ TABLES: tuple[tuple[str, str, TransitionTable[Any, Any]], ...] = (
     ("An order, at the merchant", "What follows are operations.", records.TABLE),
     (
         "An operation, at the merchant",
-        "Authorisations, captures and credits have one life.",
+        "Authorisations, captures and credits have one life; only an authorisation is given up.",
         operations.MERCHANT_OPERATION,
     ),
     ("An operation, at the gateway", "A gateway decides in one step.", operations.GATEWAY_OPERATION),

@@ -541,6 +541,9 @@ class ISO8583Link:
     def advise(self, advice: Advice) -> None:
         """As the port says.  Between two sendings of an advice that was not answered some time passes: NoReply."""
         self.start()
+        cancels = advice.kind is AdviceKind.REVERSAL and not advice.amount.amount
+        if cancels and not self._is_held(advice.authorization):
+            return
         connection = self._signed_on()
         if time.monotonic() < self._tries.get(advice.reference, (0, 0.0))[1]:
             raise NoReply
@@ -557,6 +560,16 @@ class ISO8583Link:
             self._later(advice.reference)
             raise
         self._taken(advice.reference, record, answer)
+
+    def _is_held(self, reference: bytes) -> bool:
+        """Whether the bank approved it.  What it was asked and has not answered is reversed by way of the queue."""
+        for _ in range(2):
+            with self._store.transaction() as transaction:
+                payment = records.find_payment(transaction, reference)
+            if payment is None or payment.state is not State.REQUESTED:
+                break
+            self._give_up(reference, payment, _CANCELLED)
+        return payment is not None and payment.state is State.APPROVED
 
     def _note(self, advice: Advice) -> tuple[PaymentRecord, AdviceRecord, bool] | None:
         """Write the advice down under a name, and whether it was before; None if there is nothing (more) to tell."""

@@ -92,6 +92,8 @@ class MemoryIssuer:
         if advice.reference in self._advised:
             return
         self._advised.add(advice.reference)
+        if advice.kind is AdviceKind.REVERSAL and advice.authorization not in self._by_reference:
+            return  # of what was never approved
         account, key, amount = self._by_reference[advice.authorization], advice.authorization, advice.amount.value
         if advice.kind is AdviceKind.REVERSAL:
             account.held[key] = amount - account.captured[key]

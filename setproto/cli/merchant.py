@@ -93,10 +93,21 @@ def batch(
     data: Data = DATA,
     config: Config = None,
 ) -> None:
-    """Look at a batch of captures and refunds at the gateway, open it, close it, or take back what is in it."""
+    """Look at a batch of captures and refunds at the gateway, open it, close it, or take back what is in it.
+
+    Captures and refunds go into batch 1 by themselves, when that is closed into 2, and so on.
+    """
     with _asking(data, config) as ask:
         done = ask("POST", "/operator/batch", {"batch": number, "operation": operation.value})
     _report(done, f"batch {number}")
+    if "captures" in done:
+        typer.echo(
+            f"    {done['captures']} captures, {done['captured']}; {done['refunds']} refunds, {done['refunded']}"
+        )
+    if "opened" in done:
+        typer.echo(
+            f"    opened {done['opened']}, {'still open' if done['closed'] is None else 'closed ' + done['closed']}"
+        )
 
 
 def _meant(ask: Any, order: str) -> str:

@@ -24,6 +24,8 @@ class OpState(enum.IntEnum):
     GRANTED = 3
     REVERSAL_ASKED = 4
     REVERSED = 5
+    GIVEN_UP = 6
+    """Asked for, and no answer came in time: it is treated as refused, and taken back whatever became of it."""
 
 
 class OpSignal(enum.Enum):
@@ -35,6 +37,7 @@ class OpSignal(enum.Enum):
     REVERSED = "taken back"
     REDUCED = "an authorisation stands for less"
     NOT_REVERSED = "the reversal was refused"
+    GIVE_UP = "no answer came in time"
 
 
 _S, _E = OpState, OpSignal
@@ -48,9 +51,12 @@ MERCHANT_OPERATION = TransitionTable(
         (_S.REVERSAL_ASKED, _E.REVERSED): _S.REVERSED,
         (_S.REVERSAL_ASKED, _E.REDUCED): _S.GRANTED,
         (_S.REVERSAL_ASKED, _E.NOT_REVERSED): _S.GRANTED,
+        (_S.ASKED, _E.GIVE_UP): _S.GIVEN_UP,
+        (_S.GIVEN_UP, _E.REVERSED): _S.REFUSED,
+        (_S.GIVEN_UP, _E.NOT_REVERSED): _S.GIVEN_UP,
     },
 )
-"""A merchant asks and waits."""
+"""A merchant asks and waits, but not for ever."""
 
 GATEWAY_OPERATION = TransitionTable(
     "operation at the gateway",

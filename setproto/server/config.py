@@ -17,6 +17,7 @@ from setproto.messages.wrapper import MAX_MESSAGE
 from setproto.settings import Table, require_private
 
 __all__ = [
+    "GIVE_UP_SECONDS",
     "TLS",
     "Address",
     "BankConfig",
@@ -34,6 +35,9 @@ __all__ = [
 
 _ADDRESS: Final = re.compile(r"(?P<host>[^:\s]+|\[[0-9A-Fa-f:]+\]):(?P<port>[0-9]{1,5})")
 _SQLITE: Final = "sqlite:///"
+GIVE_UP_SECONDS: Final = 3600
+"""Time-outs are local policy (set-protocol.md §4.2).  A purchase takes seconds (trade.md T69); an hour outlasts a
+restart of gateway or bank and the bank's own repetitions (15 s, 60 s, 5 min; bank.md §5, rule 5)."""
 
 
 def _path(written: Any, info: ValidationInfo[Any]) -> Any:
@@ -195,6 +199,8 @@ class MerchantConfig(ServerConfig):
     """Its key-exchange certificate, and the chain, in PEM."""
     gateway_seconds: Annotated[float, Field(gt=0)] = 10
     """How long to wait for its answer."""
+    give_up_seconds: Annotated[float, Field(ge=60)] = GIVE_UP_SECONDS
+    """After that, an authorisation without answer is closed as not authorised, and reversed."""
     catalogue: File
     capture: Literal["sale", "shipment"] = "shipment"
     """Take the money with the authorisation, or when the goods are shipped."""

@@ -12,6 +12,7 @@ import json
 import os
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from setproto.amounts import CurrencyAmount
 from setproto.client import PAYMENT, PAYMENT_INITIATION, HTTPTransport
 from setproto.errors import SetError, Unreachable, UsageError
 from setproto.messages import receipt as receipts
+from setproto.messages.batch import BatchStatus
 from setproto.messages.codes import BatchOperation
 from setproto.messages.common import Role
 from setproto.messages.wrapper import unwrap
@@ -33,7 +35,7 @@ from setproto.roles.cardholder import merchant_name
 from setproto.roles.merchant import Merchant, records
 from setproto.roles.ports import Event, EventKind, Outgoing, Reply
 from setproto.server import public
-from setproto.server.config import MerchantConfig, load
+from setproto.server.config import GIVE_UP_SECONDS, MerchantConfig, load
 from setproto.server.http import JSON, LEARN_SECONDS, Answered, Refusal, Server, bearer, now, reply, run
 from setproto.server.keys import load_credentials
 from setproto.server.metrics import Metrics
@@ -54,9 +56,16 @@ class Shop:
     """A merchant with its catalogue and its gateway."""
 
     def __init__(
-        self, merchant: Merchant, gateway: HTTPTransport, catalogue: Catalogue, talk: Talk, *, capture_now: bool
+        self,
+        merchant: Merchant,
+        gateway: HTTPTransport,
+        catalogue: Catalogue,
+        talk: Talk,
+        *,
+        capture_now: bool,
+        patience: timedelta = timedelta(seconds=GIVE_UP_SECONDS),
     ) -> None:
-        """``capture_now``: take the money with the authorisation."""
+        """``capture_now``: take the money with the authorisation; ``patience``: when one without answer is given up."""
         self.merchant = merchant
         self.catalogue = catalogue
         own = merchant.credentials
@@ -65,6 +74,7 @@ class Shop:
         self._gateway = gateway
         self._talk = talk
         self._capture_now = capture_now
+        self._patience = patience
         self._waiting: set[bytes] = set()
         self._under_way: set[bytes] = set()
         self._lock = threading.Lock()
@@ -128,13 +138,18 @@ class Shop:
             self._waiting |= found
 
     def ask_again(self) -> None:
-        """Send everything again that was not answered.  What is being asked just now is left to whoever asks it: the
-        answer counts once, and he wants to tell it."""
+        """Send everything again that was not answered; an authorisation that waits for too long is given up.  What is
+        being asked just now is left to whoever asks it: the answer counts once, and he wants to tell it."""
         with self._lock:
             waiting = list(self._waiting - self._under_way)
         for rrpid in waiting:
             try:
-                self.ask(self.merchant.repeat(rrpid))
+                message = self.merchant.again(rrpid, self._patience)
+                if message is None or unwrap(message.data).header.rrpid != rrpid:
+                    with self._lock:
+                        self._waiting.discard(rrpid)
+                if message is not None:
+                    self.ask(message)
             except SetError as failure:
                 _LOG.warning("gateway", failure=str(failure))
 
@@ -185,11 +200,15 @@ class Shop:
         return self._act(lid_m, lambda xid: self.merchant.credit(xid, part))
 
     def batch(self, batch_id: int, operation: str) -> dict[str, Any]:
-        """Open, close or purge a batch of captures and credits, or ``look`` at it.  UsageError for another word."""
+        """Open, close or purge a batch of captures and credits, or ``look`` at it; with its totals, if the gateway
+        said them.  UsageError for another word."""
         named = {"look": None, **{one.name: one for one in BatchOperation}}
         if operation not in named:
             raise UsageError(f"a batch operation is one of {', '.join(named)}")
-        return _outcome(self.ask(self.merchant.batch(batch_id, named[operation])), {"batch": batch_id})
+        events = self.ask(self.merchant.batch(batch_id, named[operation]))
+        with self.merchant.store.transaction() as transaction:
+            status = records.batch_status(transaction, batch_id) if events else None
+        return _outcome(events, {"batch": batch_id, **({} if status is None else _totals(status))})
 
     def _act(self, lid_m: bytes, request: Callable[[bytes], Outgoing]) -> dict[str, Any]:
         with self.merchant.store.transaction() as transaction:
@@ -209,6 +228,23 @@ def _outcome(events: tuple[Event, ...], about: dict[str, Any]) -> dict[str, Any]
     """What the gateway said; ``waiting`` if nothing yet: then it is asked again."""
     codes = [event.code.name for event in events if event.code is not None]
     return {"result": codes[-1] if codes else "waiting", **about}
+
+
+def _totals(status: BatchStatus) -> dict[str, Any]:
+    """When a batch was opened and closed, and what is in it; nothing of the last if there is nothing in it."""
+    opened, closed, totals = status.open_date_time, status.closed_when, status.batch_totals
+    shown: dict[str, Any] = {
+        "opened": opened.as_datetime().isoformat(),
+        "closed": None if closed is None else closed.close_date_time.as_datetime().isoformat(),
+    }
+    if totals is not None:
+        shown |= {
+            "captures": totals.transaction_count_debit,
+            "captured": str(totals.transaction_total_amt_debit),
+            "refunds": totals.transaction_count_credit,
+            "refunded": str(totals.transaction_total_amt_credit),
+        }
+    return shown
 
 
 def _shown(entry: Entry) -> dict[str, Any]:
@@ -322,6 +358,7 @@ def serve(file: Path) -> None:
         parse(config.catalogue.read_text(encoding="utf-8"), str(config.catalogue)),
         Talk(role, metrics),
         capture_now=config.capture == "sale",
+        patience=timedelta(seconds=config.give_up_seconds),
     )
     server = Server("merchant", config.limits, metrics, lambda: look(store))
     app = application(shop, server, config, public.learning(validator, config.trust.directory))

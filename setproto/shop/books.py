@@ -130,7 +130,7 @@ def _entry(transaction: Transaction, order: OrderRecord) -> Entry:
 
 
 def _status(record: PurchaseRecord, stands: Balance) -> str:
-    if record.outstanding is not None:
+    if record.outstanding is not None and not record.has_failed:
         return "waiting"
     words = {
         CompletionCode.creditPerformed: "refunded",

@@ -480,6 +480,31 @@ def test_a_gateway_takes_up_what_another_left(lossy: Connected) -> None:
     assert lossy.settled()
 
 
+# --- what a merchant has given up ---------------------------------------------------------------
+
+
+def test_what_never_was_approved_need_not_be_taken_back(line: Connected) -> None:
+    poor, _ = line.buy(1, PAN_POOR)
+    for request in (poor, line.request(10_000)):
+        line.link.advise(advice(AdviceKind.REVERSAL, request, 0))
+    assert not [message for message in line.wire.passed if of("0420", "0421")(message)]
+    assert line.settled()
+
+
+def test_what_another_process_left_unanswered_is_taken_back(lossy: Connected) -> None:
+    """It was killed while it waited, and the merchant's reversal comes to a second process of the gateway."""
+    lossy.wire.to_gateway = dropping(of("0110"))
+    request = lossy.request(10_000)
+    lossy.link._give_up = lambda *arguments: None  # type: ignore[method-assign]
+    with pytest.raises(NoReply):
+        lossy.link.authorize(request)
+    lossy.wire.to_gateway = None
+    other = lossy.another(terminal="GW000002")
+    other.advise(advice(AdviceKind.REVERSAL, request, 0))
+    until(lossy.settled)
+    assert lossy.till.available() == OPENING
+
+
 # --- for a person -------------------------------------------------------------------------------
 
 

@@ -194,6 +194,23 @@ class Marketplace(RuleBasedStateMachine):
         except UsageError:
             assert record.outstanding is None
 
+    @rule(number=st.integers(0, 99))
+    def give_up(self, number: int) -> None:
+        """The merchant waits no longer for an authorisation, whether it never came, was decided, or is on its way."""
+        lid_c, _ = self.pick(self.purchases, number)
+        shop = self.shop(lid_c)
+        if shop is None:
+            return
+        record = self.market.merchant.purchase(shop.trans_ids.xid)
+        waits = any(authorization.state is OpState.ASKED for authorization in record.authorizations)
+        try:
+            self.put(self.market.merchant.give_up(shop.trans_ids.xid))
+        except UsageError:
+            assert not waits
+        else:
+            assert waits
+            assert self.market.merchant.purchase(shop.trans_ids.xid).has_failed
+
     @rule(role=st.sampled_from(TRADERS))
     def restart(self, role: Role) -> None:
         self.market = restarted(self.market, role)
@@ -308,11 +325,11 @@ class Marketplace(RuleBasedStateMachine):
                     assert found is not None
                     assert found[0] is OpState.REVERSED
                 elif standing is OpState.REFUSED:
-                    assert found is None or found[0] is OpState.REFUSED
+                    assert found is None or found[0] in (OpState.REFUSED, OpState.REVERSED)
                 elif standing is OpState.REVERSAL_ASKED:
                     assert found is not None
                     assert found[0] in (OpState.GRANTED, OpState.REVERSED)
-                if standing in (OpState.ASKED, OpState.REVERSAL_ASKED):
+                if standing in UNDECIDED:
                     assert shops.outstanding is not None
             assert set(theirs) <= set(ours)
             waiting = [key for key, (standing, _) in ours.items() if standing in UNDECIDED]
@@ -339,7 +356,7 @@ class Marketplace(RuleBasedStateMachine):
             assert any(credit.state in HAPPENED for credit in credits)
 
 
-UNDECIDED = (OpState.ASKED, OpState.REVERSAL_ASKED)
+UNDECIDED = (OpState.ASKED, OpState.REVERSAL_ASKED, OpState.GIVEN_UP)
 HAPPENED = (*LIVE, OpState.REVERSED)
 
 

@@ -60,7 +60,8 @@ def test_the_same_money_with_another_exponent(scene: Scene) -> None:
 
 def test_missing_cap_token(scene: Scene) -> None:
     xid = scene.buy()
-    assert scene.asks(scene.lie(lambda: scene.merchant.reverse(xid), baggage=tokens(b""))) == "missingCapToken"
+    reduction = scene.lie(lambda: scene.merchant.reverse(xid, eur(4100)), baggage=tokens(b""))
+    assert scene.asks(reduction) == "missingCapToken"
     assert scene.all_agree(xid) == Money(authorised=4200)
 
 

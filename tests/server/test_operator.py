@@ -57,9 +57,11 @@ def test_what_makes_no_sense_is_said(shop: Running, buyer: Buyer) -> None:
 
 
 def test_a_batch_is_opened_looked_at_and_closed(shop: Running) -> None:
-    assert merchant(shop, "batch", "77", "open") == "batch 77: success\n"
-    assert merchant(shop, "batch", "77") == "batch 77: success\n"
-    assert merchant(shop, "batch", "77", "close") == "batch 77: success\n"
+    for operation, ending in (("open", "still open"), ("look", "still open"), ("close", "+00:00")):
+        said, when = merchant(shop, "batch", "77", operation).splitlines()
+        assert said == "batch 77: success"
+        assert when.startswith("    opened 20")
+        assert when.endswith(ending)
     unknown = setproto("merchant", "batch", "78", "--data", shop.directory)
     assert (unknown.returncode, unknown.stdout) == (1, "batch 78: unknownBatchID\n")
 

@@ -15,6 +15,8 @@ import pytest
 from setproto.errors import SetError, UsageError
 from setproto.messages.codes import AuthCode
 from setproto.messages.common import Role
+from setproto.roles.merchant import records
+from setproto.roles.ports import AuthorizationDecision, AuthorizationRequest, NoReply
 from setproto.wallet import paying, recorder
 from setproto.wallet.items import Wallet
 from setproto.wallet.paying import NotGenuine, Standing, Till
@@ -137,6 +139,31 @@ def test_an_answer_that_is_lost_is_asked_for_again(street: Street, till: Till) -
     first, second = (data for data in street.server.wire if len(data) > 4000)
     assert first == second, "the same octets"
     assert street.paid() == [order.lid_m]
+
+
+def test_T63_the_merchant_gives_up_and_another_card_is_tried(
+    street: Street, till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bank does not answer the gateway, nor the gateway the merchant, until the merchant waits no longer."""
+    order = till.quote(form())
+    till.approach(order.lid_m, "empty")
+    with monkeypatch.context() as bank:
+        bank.setattr(street.market.issuer, "authorize", unanswered)
+        assert till.pay(order.lid_m).standing is Standing.PENDING
+        assert till.settle(order.lid_m).standing is Standing.PENDING
+    with street.market.merchant.store.transaction() as transaction:
+        xid = records.order(transaction, order.lid_m).xid
+    assert xid is not None
+    street.market.deliver(Role.merchant, street.market.merchant.give_up(xid))
+    outcome = till.settle(order.lid_m)
+    assert (outcome.standing, outcome.said) == (Standing.DECLINED, "noReply")
+    till.approach(order.lid_m, "full")
+    assert till.pay(order.lid_m).standing is Standing.PAID
+    assert street.paid() == [order.lid_m]
+
+
+def unanswered(request: AuthorizationRequest) -> AuthorizationDecision:
+    raise NoReply
 
 
 def test_a_payment_that_never_arrived_is_given_up_only_when_it_can_no_longer_arrive(street: Street, till: Till) -> None:

@@ -225,11 +225,12 @@ def auth_rev_req(book: Book, scene: Scene, sibling: str) -> None:
     )
     (token,) = opened(scene.market, "AuthRevReq", scene.data).baggage.tokens
     broken = token[:-1] + bytes((token[-1] ^ 1,))
-    for name, value, code, mutation in (
-        ("no-token", b"", "AuthRevCode.missingCapToken", "no CapToken"),
-        ("broken-token", broken, "AuthRevCode.invalidCapToken", "a CapToken with a bit changed"),
+    for name, value, changes, code, mutation in (
+        # Without a token an AuthReq is given up: that is for 0.
+        ("no-token", b"", {"auth_new_amt": euros("41.00")}, "AuthRevCode.missingCapToken", "a part, and no CapToken"),
+        ("broken-token", broken, {}, "AuthRevCode.invalidCapToken", "a CapToken with a bit changed"),
     ):
-        made = remade(scene, baggage=CapTokenSeq(tokens=[value]))
+        made = remade(scene, changes, baggage=CapTokenSeq(tokens=[value]))
         book.bad(f"{sibling}-{name}", made, code, sibling, mutation, ("rule 4.14",))
 
 

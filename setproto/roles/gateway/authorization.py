@@ -24,6 +24,7 @@ from setproto.roles.credentials import party_of
 from setproto.roles.gateway import outbox, records
 from setproto.roles.gateway.answer import Answer
 from setproto.roles.gateway.batches import Denied
+from setproto.roles.gateway.cancelling import cancel
 from setproto.roles.gateway.clearing import capture
 from setproto.roles.gateway.instruction import (
     Instruction,
@@ -51,6 +52,8 @@ def on_auth_req(gateway: Gateway, transaction: Transaction, received: Received[A
     earlier = records.find(transaction, merchant, tags.trans_ids.xid)
     code, approval, sale, baggage = AuthCode.approved, None, None, AuthResBaggage()
     try:
+        if records.cancelled(transaction, merchant, tags.auth_rr_tags.rrpid):
+            raise Refused(AuthCode.noReply, "given up by the merchant")
         instruction = instruction_of(gateway, received.baggage, body, merchant, earlier)
         record = _claim(transaction, instruction, body, merchant, earlier)
         check_limits(gateway, record)
@@ -207,6 +210,8 @@ def _reverse(
     gateway: Gateway, transaction: Transaction, body: AuthRevReqData, token: bytes, merchant: PartyID
 ) -> tuple[AuthRevCode, AuthResBaggage]:
     nothing = AuthResBaggage()
+    if not token and body.auth_new_amt.amount == 0:
+        return cancel(gateway, transaction, body, merchant), nothing
     record = records.find(transaction, merchant, body.trans_ids.xid)
     authorization = None if record is None else record.authorization(body.auth_rrpid)
     if record is None or authorization is None or not records.is_same(record, body.trans_ids):

@@ -241,18 +241,37 @@ def take_back(
 ) -> None:
     """Take an item of an open batch back, as its reversal would: what purging a batch does to each."""
     record, authorization, captured, credit = _behind(transaction, merchant, detail, batch_id)
+    if credit is None:
+        clear(gateway, transaction, CAP_REV_REQ, record, authorization, captured, captured.amount)
+    else:
+        clear(gateway, transaction, CRED_REV_REQ, record, authorization, captured, credit.amount, credit.number)
+
+
+def clear(
+    gateway: Gateway,
+    transaction: Transaction,
+    kind: MessageType[CapRevOrCredReqData],
+    record: PurchaseRecord,
+    authorization: AuthorizationRecord,
+    captured: CaptureRecord,
+    amount: CurrencyAmount,
+    cred_num: int | None = None,
+) -> PurchaseRecord:
+    """Do what a request of this kind about one capture would do; the purchase as it is then.  Denied."""
     item = CapRevOrCredReqItem(
         trans_ids=record.trans_ids,
         auth_rrpid=authorization.auth_rrpid,
         cap_num=captured.number,
-        cred_num=None if credit is None else credit.number,
+        cred_num=cred_num,
         date=record.trans_ids.preq_date,
-        amount=captured.amount if credit is None else credit.amount,
+        amount=amount,
     )
-    clearing = CLEARINGS[CAP_REV_REQ.name if credit is None else CRED_REV_REQ.name]
+    clearing = CLEARINGS[kind.name]
     changed, _ = clearing.act(gateway, transaction, record, authorization, captured, item)
-    records.keep(transaction, record.having(authorization.having(changed)))
-    _advise(gateway, transaction, clearing.advice, record, authorization, item.amount, item.cap_num, item.cred_num)
+    record = record.having(authorization.having(changed))
+    records.keep(transaction, record)
+    _advise(gateway, transaction, clearing.advice, record, authorization, amount, captured.number, cred_num)
+    return record
 
 
 def _behind(

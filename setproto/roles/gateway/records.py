@@ -17,6 +17,7 @@ from setproto.roles.remembered import Remembered
 
 PURCHASES = "purchases"
 USED_PI = "used_pi"
+CANCELLED = "cancelled"
 MAX_RECORD: Final = MAX_SIZE - 65_536
 """Octets of a purchase that is still continued: what one request of 100 items adds can be read again."""
 
@@ -119,6 +120,16 @@ def keep(transaction: Transaction, record: PurchaseRecord) -> None:
     key = purchase_key(record.merchant, record.trans_ids.xid)
     transaction.put(PURCHASES, key, _PURCHASE.encode(record))
     transaction.put(USED_PI, record.hpi_data, key)
+
+
+def cancelled(transaction: Transaction, merchant: PartyID, auth_rrpid: bytes) -> bool:
+    """Whether the merchant has given up this AuthReq: it authorises nothing any more, whenever it comes."""
+    return transaction.get(CANCELLED, merchant.der + auth_rrpid) is not None
+
+
+def keep_cancelled(transaction: Transaction, merchant: PartyID, auth_rrpid: bytes) -> None:
+    """Note it, for ever."""
+    transaction.put(CANCELLED, merchant.der + auth_rrpid, b"")
 
 
 def bank_reference(gateway: PartyID, merchant: PartyID, rrpid: bytes) -> bytes:

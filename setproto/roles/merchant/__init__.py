@@ -9,13 +9,14 @@ and what comes back is codes and tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from pki import CertificateKind, PathValidator, ValidatedCertificate
 from pki.der import encode, general_time, replace
 from setproto.amounts import CurrencyAmount, Ratio
 from setproto.errors import ErrorCode, ProtocolError, SignatureFailure, UsageError
 from setproto.messages.batch import BatchStatus, ReturnTransactionDetail
-from setproto.messages.codes import BatchOperation, CapCode, CapRevOrCredCode, CompletionCode
+from setproto.messages.codes import AuthCode, BatchOperation, CapCode, CapRevOrCredCode, CompletionCode
 from setproto.messages.common import InstallRecurData, PartyID, Role, TransIDs
 from setproto.messages.oids import ID_OI_DATA
 from setproto.messages.purchase import (
@@ -32,6 +33,7 @@ from setproto.messages.purchase import (
     Results,
 )
 from setproto.messages.registry import (
+    AUTH_REQ,
     INQ_REQ,
     INQ_RES,
     PINIT_REQ,
@@ -52,9 +54,11 @@ from setproto.roles.merchant.records import (
     OrderedRecord,
     OrderRecord,
     PurchaseRecord,
+    RequestRecord,
     Signal,
     State,
     granted,
+    numbered,
 )
 from setproto.roles.operations import LIVE, OpState, is_finer, live_sum
 from setproto.roles.party import Received, same_purchase
@@ -243,6 +247,43 @@ class Merchant(Endpoint):
         """Any request to the gateway again, by its RRPID: for those about batches and certificates."""
         with self.store.transaction() as transaction:
             return self.begun(transaction, requests.ask_again(self, transaction, records.request(transaction, rrpid)))
+
+    def again(self, rrpid: bytes, patience: timedelta) -> Outgoing | None:
+        """What to send now for a request: None once it is answered; its reversal, if it is an AuthReq that was made
+        longer than ``patience`` ago, as ``give_up`` has it; else the same request."""
+        with self.store.transaction() as transaction:
+            request = records.request(transaction, rrpid)
+            if request.answered:
+                return None
+            if request.tag == AUTH_REQ.tag and request.xid is not None and request.target is not None:
+                record = records.purchase(transaction, request.xid)
+                asked = numbered(record.authorizations, request.target.authorization).date.as_datetime()
+                if self.clock() - asked > patience:
+                    return self._given_up(transaction, record, request)
+            return self.begun(transaction, requests.ask_again(self, transaction, request))
+
+    def give_up(self, xid: bytes) -> Outgoing:
+        """Wait no longer for the answer to an AuthReq (§4.2): close the purchase as not authorised, and ask for a
+        reversal of whatever became of the request.  An approval that comes later is not taken.  UsageError if no
+        AuthReq is outstanding."""
+        with self.store.transaction() as transaction:
+            record = records.purchase(transaction, xid)
+            request = None if record.outstanding is None else records.request(transaction, record.outstanding)
+            if request is None or request.tag != AUTH_REQ.tag:
+                raise UsageError("no authorisation is outstanding")
+            return self._given_up(transaction, record, request)
+
+    def _given_up(self, transaction: Transaction, record: PurchaseRecord, request: RequestRecord) -> Outgoing:
+        target = None if request.target is None else request.target.authorization
+        # The code of an issuer that did not answer: so it looks from here, whoever it was (§5.3).
+        closed = replace(
+            numbered(record.authorizations, target), code=AuthCode.noReply, date=general_time(self.clock())
+        )
+        records.keep_request(transaction, replace(request, answered=True))
+        if closed.number == 1:
+            self.begun(transaction, self.answer_preq(transaction, record.having(closed)))
+        nothing = closed.amount.with_amount(0)
+        return self.begun(transaction, requests.auth_rev_req(self, transaction, record, closed, nothing))
 
     @staticmethod
     def _ready(transaction: Transaction, xid: bytes) -> PurchaseRecord:

@@ -6,9 +6,10 @@ import enum
 from collections.abc import Sequence
 from typing import Annotated, Protocol, TypeVar
 
-from pki.der import Default, Implicit, encode, replace, sequence, value_set
+from pki.der import Default, Implicit, decode, encode, replace, sequence, value_set
 from setproto.amounts import CurrencyAmount
 from setproto.errors import ErrorCode, ProtocolError, UsageError
+from setproto.messages.batch import BatchStatus
 from setproto.messages.codes import AuthCode, CapCode, CapRevOrCredCode
 from setproto.messages.common import Date, InstallRecurData, PartyID, TransIDs
 from setproto.messages.payment import AuthToken
@@ -23,6 +24,7 @@ REQUESTS = "requests"
 MEMBERS = "batch_members"
 PURGED = "purged"
 CERT_PE = "cert_pe"
+BATCHES = "batches"
 
 
 @value_set(int)
@@ -155,8 +157,8 @@ class PurchaseRecord:
         """Whether nothing came of it, so that the order may be paid by another purchase, say with another card."""
         if self.state is State.REJECTED:
             return True
-        ended = all(a.state in (OpState.REFUSED, OpState.REVERSED) for a in self.authorizations)
-        return self.state is State.ORDERED and self.outstanding is None and ended
+        ended = (OpState.REFUSED, OpState.REVERSED, OpState.GIVEN_UP)
+        return self.state is State.ORDERED and all(a.state in ended for a in self.authorizations)
 
 
 @sequence
@@ -283,6 +285,17 @@ def keep_order(transaction: Transaction, record: OrderRecord) -> None:
 def keep_request(transaction: Transaction, record: RequestRecord) -> None:
     """Store the request."""
     transaction.put(REQUESTS, record.rrpid, _REQUEST.encode(record))
+
+
+def batch_status(transaction: Transaction, batch_id: int) -> BatchStatus | None:
+    """A batch as the gateway described it last, if it did."""
+    stored = transaction.get(BATCHES, encode(batch_id))
+    return None if stored is None else decode(BatchStatus, stored)
+
+
+def keep_batch_status(transaction: Transaction, batch_id: int, status: BatchStatus) -> None:
+    """Store it (§4.15)."""
+    transaction.put(BATCHES, encode(batch_id), encode(status))
 
 
 def member_key(batch_id: int, number: int) -> bytes:

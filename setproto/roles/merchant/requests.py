@@ -59,7 +59,7 @@ from setproto.roles.merchant.records import (
     RequestRecord,
     Target,
 )
-from setproto.roles.operations import MERCHANT_OPERATION, OpSignal
+from setproto.roles.operations import MERCHANT_OPERATION, OpSignal, OpState
 from setproto.roles.party import baggage_digest
 from setproto.roles.ports import Outgoing, Transaction
 
@@ -200,8 +200,9 @@ def auth_rev_req(
     authorization: AuthorizationRecord,
     new_amount: CurrencyAmount,
 ) -> Outgoing:
-    """§4.14: an authorisation shall stand for less; 0 cancels it."""
-    asked = replace(authorization, state=MERCHANT_OPERATION.next(authorization.state, OpSignal.ASK_REVERSAL))
+    """§4.14: an authorisation shall stand for less; 0 cancels it, also one of which it is not known whether it is."""
+    signal = OpSignal.GIVE_UP if authorization.state is OpState.ASKED else OpSignal.ASK_REVERSAL
+    asked = replace(authorization, state=MERCHANT_OPERATION.next(authorization.state, signal))
     return ask(
         merchant,
         transaction,

@@ -148,6 +148,7 @@ def _on_auth_rev_res(
     signal = OpSignal.NOT_REVERSED
     if done:
         signal = OpSignal.REVERSED if body.auth_new_amt.amount == 0 else OpSignal.REDUCED
+    if done and authorization.state is not OpState.GIVEN_UP:
         authorization = replace(authorization, amount=body.auth_new_amt, cap_token=received.baggage.cap_token)
     authorization = replace(authorization, state=MERCHANT_OPERATION.next(authorization.state, signal))
     records.keep(transaction, replace(record.having(authorization), outstanding=None))
@@ -243,6 +244,8 @@ def _on_batch_admin_res(
     body = received.body
     if body.batch_id != request.batch_id:
         raise ProtocolError("another batch", code=ErrorCode.wrapperMsgMismatch)
+    if body.batch_status is not None:
+        records.keep_batch_status(transaction, body.batch_id, body.batch_status)
     if body.ba_status is BAStatus.success and request.operation == BatchOperation.purge:
         records.keep_purged(transaction, body.batch_id, body.purged_below or 0)
         _purged(transaction, body.batch_id)

@@ -44,8 +44,8 @@ def test_a_cardholder_and_then_the_merchant_is_revoked(tmp_path: Path) -> None:
             own = one.wallet.card("card-0").registered
             assert own is not None
             (tmp_path / "revoked.pem").write_bytes(to_pem("CERTIFICATE", own.certificate))
-            # The merchant, too: what it accepts and the gateway then refuses is asked again for ever, since an Error
-            # changes no state (PX-17).
+            # The merchant, too: what it accepts and the gateway then refuses is asked again for an hour, since an
+            # Error changes no state (PX-17).
             revoke(shop, tmp_path / "revoked.pem", "cardholder-ca", "gateway", "merchant")
             before = shop.bought()
             refused = [one.buy({"pencil": 1}, ["card-0"]) for _ in range(3)]

@@ -1,0 +1,39 @@
+"""A shop with ``capture = "sale"``: the money is taken with the authorisation, and a batch says how much (§4.18)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from setproto.messages.codes import CompletionCode
+from setproto.server.founding import found
+from tests.server.parts import parts
+from tests.server.running import setproto
+
+
+def test_a_sale_is_captured_at_once(tmp_path: Path) -> None:
+    directory = tmp_path / "shop"
+    found(directory, datetime.now(UTC))
+    config = directory / "merchant" / "merchant.toml"
+    config.write_text(config.read_text().replace('capture = "shipment"', 'capture = "sale"'))
+
+    def merchant(*arguments: str) -> str:
+        done = setproto("merchant", *arguments, "--data", directory)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    with parts(directory) as shop:
+        before = shop.available()
+        buyer = shop.buyer()
+        bought = buyer.buy()
+        receipt = buyer.receipt(bought)
+        assert receipt is not None
+        assert (receipt.completion_code, str(receipt.captured)) == (CompletionCode.capturePerformed, "EUR 27.50")
+        nothing_left = setproto("merchant", "ship", "last", "--data", directory)
+        assert nothing_left.stdout.endswith(": amountError\n")
+        assert nothing_left.returncode == 1
+        assert merchant("refund", "last", "--amount", "EUR 12.50").endswith(": success\n")
+        _, totals, _ = merchant("batch", "1").splitlines()
+        assert totals == "    1 captures, EUR 27.50; 1 refunds, EUR 12.50"
+        assert merchant("batch", "1", "close").splitlines()[1] == totals
+        assert shop.available() == before - 1500
