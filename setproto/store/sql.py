@@ -15,6 +15,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -53,6 +54,8 @@ _PUT: Final = (
     "INSERT INTO setproto_entries (space, name, key, value) VALUES (?, ?, ?, ?)"
     " ON CONFLICT (space, name, key) DO UPDATE SET value = excluded.value"
 )
+_FIRST: Final = "SELECT key, value FROM setproto_entries WHERE space = ? AND name = ? ORDER BY key LIMIT ?"
+_NEXT: Final = _FIRST.replace(" ORDER", " AND key > ? ORDER")
 _PATIENCE: Final = 30
 """Seconds to wait for a lock that others hold."""
 _PAGE: Final = 256
@@ -68,10 +71,11 @@ class StoreError(UsageError):
 
 
 class _Transaction:
-    """One unit of work on one connection."""
+    """One unit of work.  Both databases read the same SQL but for the mark of a value."""
 
-    def __init__(self, connection: Connection, space: str) -> None:
-        self._connection = connection
+    def __init__(self, run: Callable[[str, tuple[str | bytes | int, ...]], Any], space: str) -> None:
+        """``run``: statement, values → cursor."""
+        self._run = run
         self._space = space
 
     def get(self, table: str, key: bytes) -> bytes | None:
@@ -81,20 +85,12 @@ class _Transaction:
     def put(self, table: str, key: bytes, value: bytes) -> None:
         self._run(_PUT, (self._space, table, key, value)).close()
 
-    def _run(self, statement: str, values: tuple[str | bytes, ...]) -> Any:
-        """The cursor.  Both databases read the same SQL but for the mark of a value."""
-        if self._connection.dialect.name == "sqlite":
-            return run(self._connection, statement, values)
-        return self._connection.exec_driver_sql(statement.replace("?", "%s"), values)
-
     def items(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         # By pages, so that a long table need not fit into memory, and no cursor stays open while others are written.
-        ours = (_ENTRIES.c.space == self._space, _ENTRIES.c.name == table)
-        page = select(_ENTRIES.c.key, _ENTRIES.c.value).where(*ours).order_by(_ENTRIES.c.key).limit(_PAGE)
-        rows = self._connection.execute(page).all()
+        rows = self._run(_FIRST, (self._space, table, _PAGE)).fetchall()
         while rows:
-            yield from ((bytes(row.key), bytes(row.value)) for row in rows)
-            rows = self._connection.execute(page.where(_ENTRIES.c.key > rows[-1].key)).all()
+            yield from ((bytes(key), bytes(value)) for key, value in rows)
+            rows = self._run(_NEXT, (self._space, table, rows[-1][0], _PAGE)).fetchall()
 
 
 class SQLStore:
@@ -115,20 +111,26 @@ class SQLStore:
                 _lock(connection, _SCHEMA.name)
                 _migrate(connection)
         except SQLAlchemyError as failure:
-            self.close()
+            self._engine.dispose()
             raise _unusable(failure) from None
         except StoreError:
-            self.close()
+            self._engine.dispose()
             raise
         sqlite = self._engine.dialect.name == "sqlite"
-        self._transaction = Together(self._engine).transaction if sqlite else self._engine.begin
+        self._together = Together(self._engine) if sqlite else None
 
     @contextmanager
     def transaction(self) -> Iterator[_Transaction]:
         """Commits on leaving the block; an exception leaves everything as it was."""
-        with self._transaction() as connection:
-            _lock(connection, f"space {self._space}")
-            yield _Transaction(connection, self._space)
+        if self._together is not None:
+            with self._together.transaction() as connection:
+                yield _Transaction(partial(run, connection), self._space)
+        else:
+            with self._engine.begin() as locked:
+                _lock(locked, f"space {self._space}")
+                yield _Transaction(
+                    lambda statement, values: locked.exec_driver_sql(statement.replace("?", "%s"), values), self._space
+                )
 
     def dump(self) -> dict[tuple[str, bytes], bytes]:
         """A copy of everything in this space, (table, key) → value: for tests that search it."""
@@ -140,6 +142,8 @@ class SQLStore:
 
     def close(self) -> None:
         """Let go of the database."""
+        if self._together is not None:
+            self._together.close()
         self._engine.dispose()
 
 
