@@ -43,7 +43,7 @@ from setproto.roles.gateway import records as gateway_records
 from setproto.roles.merchant import Merchant
 from setproto.roles.merchant.records import PurchaseRecord, State
 from setproto.roles.operations import OpState
-from setproto.roles.party import baggage_digest
+from setproto.roles.party import Received, baggage_digest
 from setproto.roles.ports import EventKind, Outgoing, Reply, Transaction
 from setproto.store import MemoryStore
 from vectors.recipes.hands import (  # noqa: F401 the tests take them from here
@@ -307,7 +307,10 @@ def with_account(market: Market, balance: str = "EUR 1000.00") -> Market:
 class Impostor(Endpoint):
     """Makes messages in somebody's name; takes none."""
 
-    def process(self, wire: Wire, transaction: Transaction) -> Reply:
+    def read(self, wire: Wire) -> Received[Any]:
+        raise NotImplementedError
+
+    def process(self, wire: Wire, received: Received[Any], transaction: Transaction) -> Reply:
         raise NotImplementedError
 
 
