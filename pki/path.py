@@ -538,9 +538,10 @@ class PathValidator:
         if PROFILES[kind].use is Use.SIGN:
             span = span.cut(leaf.private_key_not_before, leaf.private_key_not_after)
         self._cache[leaf.der, kind, brand] = _Entry(generation, span, value)
-        self._cache.move_to_end((leaf.der, kind, brand))
-        if len(self._cache) > _CACHE_SIZE:
-            self._cache.popitem(last=False)
+        with suppress(KeyError):  # other threads drop entries, too
+            self._cache.move_to_end((leaf.der, kind, brand))
+            if len(self._cache) > _CACHE_SIZE:
+                self._cache.popitem(last=False)
         return value
 
 

@@ -90,7 +90,10 @@ class _Witness(Endpoint):
     ) -> None:
         super().check_head(head, content_type, signer, head.recipient, under)
 
-    def process(self, wire: Wire, transaction: Transaction) -> Reply:
+    def read(self, wire: Wire) -> Received[Any]:
+        raise ProtocolError("a witness takes no messages", code=ErrorCode.messageNotSupported)
+
+    def process(self, wire: Wire, received: Received[Any], transaction: Transaction) -> Reply:
         raise ProtocolError("a witness takes no messages", code=ErrorCode.messageNotSupported)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pki import CertificateError, CertificateKind, PathValidator, ValidatedCertificate, key_suite, thumbprint
 from pki.der import Implicit, Redacted, decode, encode, replace, sequence, value_set
@@ -81,6 +81,15 @@ class State(enum.IntEnum):
     PENDING = 6
     COMPLETE = 7
     REFUSED = 8
+
+
+_ANSWERS: Final[dict[State, tuple[MessageType[Any], ...]]] = {
+    State.INIT_SENT: (CARD_C_INIT_RES, ME_AQ_C_INIT_RES),
+    State.FORM_ASKED: (REG_FORM_RES,),
+    State.REQUESTED: (CERT_RES, CERT_INQ_RES),
+    State.PENDING: (CERT_RES, CERT_INQ_RES),
+}
+"""What may come in each state; nothing in the others."""
 
 
 class Signal(enum.Enum):
@@ -447,20 +456,31 @@ class Applicant(Party):
 
     # --- what comes in ----------------------------------------------------------------------------
 
-    def process(self, wire: Wire, transaction: Transaction) -> Reply:
+    def read(self, wire: Wire) -> Received[Any]:
         """An answer of the CA to what this applicant asked."""
+        with self.store.transaction() as transaction:
+            record, message_type = self._asked(transaction, wire)
+        if message_type in (CERT_RES, CERT_INQ_RES):
+            return self._receive_cert_res(wire, message_type, record)
+        return self.receive(wire, message_type)
+
+    def process(self, wire: Wire, received: Received[Any], transaction: Transaction) -> Reply:
+        """As ``read``."""
+        record, message_type = self._asked(transaction, wire)
+        if message_type is CARD_C_INIT_RES:
+            return self._on_card_c_init(transaction, record, received)
+        if message_type in (CERT_RES, CERT_INQ_RES):
+            return self._on_cert_res(transaction, record, received)
+        return self._on_form(transaction, record, received)
+
+    def _asked(self, transaction: Transaction, wire: Wire) -> tuple[Enrolment, MessageType[Any]]:
+        """The registration, and which of the answers that it waits for the message is."""
         record = self._enrolment(transaction)
         if wire.header.rrpid != record.asked.rrpid:
             raise ProtocolError("no such request is outstanding", code=ErrorCode.unknownRRPID)
-        if wire.type is CARD_C_INIT_RES and record.state is State.INIT_SENT:
-            return self._on_card_c_init(transaction, record, self.receive(wire, CARD_C_INIT_RES))
-        if wire.type is REG_FORM_RES and record.state is State.FORM_ASKED:
-            return self._on_form(transaction, record, self.receive(wire, REG_FORM_RES))
-        if wire.type is ME_AQ_C_INIT_RES and record.state is State.INIT_SENT:
-            return self._on_form(transaction, record, self.receive(wire, ME_AQ_C_INIT_RES))
-        if wire.type in (CERT_RES, CERT_INQ_RES) and record.state in (State.REQUESTED, State.PENDING):
-            return self._on_cert_res(transaction, record, self._receive_cert_res(wire, wire.type, record))
-        raise ProtocolError("not an answer to anything that was asked", code=ErrorCode.messageNotSupported)
+        if wire.type is None or wire.type not in _ANSWERS.get(record.state, ()):
+            raise ProtocolError("not an answer to anything that was asked", code=ErrorCode.messageNotSupported)
+        return record, wire.type
 
     def _on_card_c_init(
         self, transaction: Transaction, record: Enrolment, received: Received[CardCInitResData]

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import lcm
-from typing import Annotated
+from typing import Annotated, Any
 
 from pki import CertificateKind, PathValidator, ValidatedCertificate
 from pki.der import Implicit, encode, replace, sequence, value_set
@@ -283,21 +283,32 @@ class Cardholder(Endpoint):
 
     # --- what comes in ----------------------------------------------------------------------------
 
-    def process(self, wire: Wire, transaction: Transaction) -> Reply:
+    def read(self, wire: Wire) -> Received[Any]:
         """PInitRes, PRes or InqRes: the answer to something that this cardholder asked."""
+        with self.store.transaction() as transaction:
+            record = self._asked(transaction, wire)
+        if wire.type is PINIT_RES:
+            # The merchant has not seen a certificate yet, so it names this wallet by LID-C.
+            return self.receive(wire, PINIT_RES, label_party(Role.cardholder, self.party.brand, record.lid_c))
+        if wire.type in (PRES, INQ_RES) and record.ordered is not None:
+            return self.receive(wire, wire.type)
+        raise ProtocolError("not an answer to anything that was asked", code=ErrorCode.messageNotSupported)
+
+    def process(self, wire: Wire, received: Received[Any], transaction: Transaction) -> Reply:
+        """As ``read``."""
+        record = self._asked(transaction, wire)
+        if wire.type is PINIT_RES:
+            return self._on_pinit_res(transaction, record, received)
+        if wire.type is PRES and record.ordered is not None:
+            return self._on_pres(transaction, record, received, record.ordered.question, 0)
+        return self._on_pres(transaction, record, received, record.latest, record.asked)
+
+    def _asked(self, transaction: Transaction, wire: Wire) -> Purchase:
+        """The purchase that a message answers a question about."""
         lid_c = transaction.get(LID_BY_RRPID, wire.header.rrpid or b"")
         if lid_c is None:
             raise ProtocolError("no such request is outstanding", code=ErrorCode.unknownRRPID)
-        record = self._purchase(transaction, lid_c)
-        if wire.type is PINIT_RES:
-            # The merchant has not seen a certificate yet, so it names this wallet by LID-C.
-            me = label_party(Role.cardholder, self.party.brand, lid_c)
-            return self._on_pinit_res(transaction, record, self.receive(wire, PINIT_RES, addressed_to=me))
-        if wire.type is PRES and record.ordered is not None:
-            return self._on_pres(transaction, record, self.receive(wire, PRES), record.ordered.question, 0)
-        if wire.type is INQ_RES and record.ordered is not None:
-            return self._on_pres(transaction, record, self.receive(wire, INQ_RES), record.latest, record.asked)
-        raise ProtocolError("not an answer to anything that was asked", code=ErrorCode.messageNotSupported)
+        return self._purchase(transaction, lid_c)
 
     def _on_pinit_res(self, transaction: Transaction, record: Purchase, received: Received[PInitResData]) -> Reply:
         """§4.6."""

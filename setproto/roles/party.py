@@ -344,8 +344,9 @@ class Party(ABC):
     def handle(self, data: bytes) -> Reply:
         """Process one message: bytes in; messages to send and events out.
 
-        Never raises for anything the peer sent.  The state changes and the answers that announce them commit in
-        one transaction; a refused message changes nothing.
+        Never raises for anything the peer sent.  Nothing is looked up or changed before the message is verified;
+        the state changes and the answers that announce them commit in one transaction; a refused message changes
+        nothing.
         """
         wire: Wire | None = None
         try:
@@ -359,11 +360,7 @@ class Party(ABC):
                     self.recorder.declined(data, reply, "Error")
                 return reply
             wire.type.sender_to(self.party.role)
-            with self.store.transaction() as transaction:
-                reply = self.process(wire, transaction)
-                if self.recorder is not None:
-                    self.recorder.handled(transaction, data, wire, reply)
-                return reply
+            return self.decide(data, wire, self.read(wire))
         except ProtocolError as failure:
             reply = self.refuse(failure, wire, data)
             if self.recorder is not None:
@@ -371,8 +368,21 @@ class Party(ABC):
             return reply
 
     @abstractmethod
-    def process(self, wire: Wire, transaction: Transaction) -> Reply:
-        """Receive the message and apply its rules: each role has its own table of handlers."""
+    def read(self, wire: Wire) -> Received[Any]:
+        """Receive the message: everything that needs no more than keys and certificates, so that others can use the
+        store meanwhile.  What a role must look up for it, it looks up again in ``process``."""
+
+    def decide(self, data: bytes, wire: Wire, received: Received[Any]) -> Reply:
+        """Apply the rules to a verified message, and record what came of it: one transaction."""
+        with self.store.transaction() as transaction:
+            reply = self.process(wire, received, transaction)
+            if self.recorder is not None:
+                self.recorder.handled(transaction, data, wire, reply)
+            return reply
+
+    @abstractmethod
+    def process(self, wire: Wire, received: Received[Any], transaction: Transaction) -> Reply:
+        """Apply the rules to a message: each role has its own table of handlers."""
 
     def once(self, transaction: Transaction, wire: Wire, received: Received[Any], act: Callable[[], Reply]) -> Reply:
         """Do what a request asks, or, if it was done before, give the same answer again (§4.2; PX-9).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -10,11 +11,28 @@ from datetime import datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from pki import BrandTree, CertificateError, PathValidator, check_bci, check_crl, create_root
+from pki import (
+    BrandTree,
+    CertificateError,
+    CertificateKind,
+    Credential,
+    PathValidator,
+    check_bci,
+    check_crl,
+    create_root,
+)
 from pki.bci import BCIStore
 from pki.revocation import CRLStore
 
 DAY = timedelta(days=1)
+
+
+class Emptied(OrderedDict[object, object]):
+    """What is put in is dropped at once, as by other threads that fill the cache."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        super().__setitem__(key, value)
+        super().__delitem__(key)
 
 
 class Interrupted(dict[object, object]):
@@ -78,3 +96,13 @@ def test_a_commitment_is_fulfilled_once(tree: BrandTree, at: datetime) -> None:
     validator.add_root(one)
     held.thread.join()
     assert validator.roots == (tree.root_der, one)
+
+
+def test_an_entry_that_another_thread_dropped_costs_nothing(
+    tree: BrandTree, cardholder: Credential, at: datetime
+) -> None:
+    validator, leaf = tree.validator(at), cardholder.signature_certificate
+    validator._cache = Emptied()  # type: ignore[assignment]
+    for _ in range(2):
+        found = validator.validate(leaf, kind=CertificateKind.CARDHOLDER_SIGNATURE, brand="Marque", at=at)
+        assert found.der == leaf

@@ -235,7 +235,11 @@ def with_account(market: Market, balance: str = "EUR 1000.00") -> Market:
 class Impostor(Endpoint):
     """Makes messages in somebody's name; takes none."""
 
-    def process(self, wire: Wire, transaction: Transaction) -> Reply:
+    def read(self, wire: Wire) -> Received[Any]:
+        """Refuses everything."""
+        raise NotImplementedError
+
+    def process(self, wire: Wire, received: Received[Any], transaction: Transaction) -> Reply:
         """Refuses everything."""
         raise NotImplementedError
 

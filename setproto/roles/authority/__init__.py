@@ -18,7 +18,7 @@ from setproto.card import PANSecret
 from setproto.crypto.cms import BareRecipient, SecretKey, seal
 from setproto.crypto.digests import equal, mac
 from setproto.crypto.possession import load_exchange_key
-from setproto.errors import DecodingFailure, ErrorCode, ProtocolError, UsageError
+from setproto.errors import DecodingFailure, ErrorCode, ProtocolError, SignatureFailure, UsageError
 from setproto.messages.codes import CertStatusCode, RequestType, Wants
 from setproto.messages.common import PartyID, Role, Thumbs
 from setproto.messages.oids import ID_KEY_CHALLENGE
@@ -134,24 +134,30 @@ class CertificateAuthority(Endpoint):
         self._lives = lives or {}
         self._applicants = CERT_REQ.sender_to(self.party.role)
 
-    def process(self, wire: Wire, transaction: Transaction) -> Reply:
+    def read(self, wire: Wire) -> Received[Any]:
         """A request of an applicant."""
-        if wire.type is CARD_C_INIT_REQ:
-            init = self.receive(wire, CARD_C_INIT_REQ)
-            return self.once(transaction, wire, init, lambda: self._on_card_c_init(init))
-        if wire.type is ME_AQ_C_INIT_REQ:
-            business = self.receive(wire, ME_AQ_C_INIT_REQ)
-            return self.once(transaction, wire, business, lambda: self._on_me_aq_c_init(transaction, business))
+        if wire.type in (CARD_C_INIT_REQ, ME_AQ_C_INIT_REQ):
+            return self.receive(wire, wire.type)
         if wire.type is REG_FORM_REQ:
-            asked = receive_reg_form_req(self, wire)
-            return self.once(transaction, wire, asked, lambda: self._on_reg_form(transaction, asked))
+            return receive_reg_form_req(self, wire)
         if wire.type is CERT_REQ:
-            applied = receive_cert_req(self, wire)
-            return self.once(transaction, wire, applied, lambda: self._on_cert_req(transaction, wire, applied))
+            return receive_cert_req(self, wire)
         if wire.type is CERT_INQ_REQ:
-            record, inquiry = self._receive_inquiry(transaction, wire)
-            return self.once(transaction, wire, inquiry, lambda: self._on_inquiry(transaction, record, inquiry))
+            return self._receive_inquiry(wire)
         raise ProtocolError("not a request to a CA", code=ErrorCode.messageNotSupported)
+
+    def process(self, wire: Wire, received: Received[Any], transaction: Transaction) -> Reply:
+        """As ``read``."""
+        if wire.type is CERT_INQ_REQ:
+            record = self._asked_about(transaction, received)
+            return self.once(transaction, wire, received, lambda: self._on_inquiry(transaction, record, received))
+        if wire.type is CERT_REQ:
+            return self.once(transaction, wire, received, lambda: self._on_cert_req(transaction, wire, received))
+        if wire.type is REG_FORM_REQ:
+            return self.once(transaction, wire, received, lambda: self._on_reg_form(transaction, received))
+        if wire.type is ME_AQ_C_INIT_REQ:
+            return self.once(transaction, wire, received, lambda: self._on_me_aq_c_init(transaction, received))
+        return self.once(transaction, wire, received, lambda: self._on_card_c_init(received))
 
     # --- forms ------------------------------------------------------------------------------------
 
@@ -404,21 +410,37 @@ class CertificateAuthority(Endpoint):
 
     # --- inquiries --------------------------------------------------------------------------------
 
-    def _receive_inquiry(self, transaction: Transaction, wire: Wire) -> tuple[Registration, Received[CertInqReqData]]:
-        """Signed with the key whose certification is asked about, or, if that cannot sign, with the certified one."""
+    def _receive_inquiry(self, wire: Wire) -> Received[CertInqReqData]:
+        """Signed with the key whose certification is asked about, or, if that cannot sign, with the certified one.
+
+        ``baggage`` is the request that is asked about."""
         signed = decoded(KeySigned, wire.body)
         body = decoded(CertInqReqData, signed.content)
+        with self.store.transaction() as transaction:
+            record, request = self._applied_for(transaction, body)
+        certified = check_key_signed(self, CERT_INQ_REQ, signed, request.public_key_s)
+        if certified is not None and certified.party_id != record.name:
+            raise ProtocolError("a registration of somebody else", code=ErrorCode.unknownLID)
+        self.check_head(body.head, CERT_INQ_REQ.content_type, request.sender, self.party, wire)
+        digested = content_digest(CERT_INQ_REQ, signed.content, wire.header_digest)
+        received = Received(body, digested, certified, body.head.sender, (), request, {})
+        self.agree(wire, CERT_INQ_REQ, received)
+        return received
+
+    def _asked_about(self, transaction: Transaction, received: Received[CertInqReqData]) -> Registration:
+        """The registration as it stands now.  SignatureFailure if meanwhile it is one of another key."""
+        record, request = self._applied_for(transaction, received.body)
+        verified_by = received.baggage
+        if (request.public_key_s, request.sender) != (verified_by.public_key_s, verified_by.sender):
+            raise SignatureFailure("not signed with the key whose certification is asked about")
+        return record
+
+    @staticmethod
+    def _applied_for(transaction: Transaction, body: CertInqReqData) -> tuple[Registration, Request]:
         record = records.find(transaction, body.lid_ca, body.lid_ee)
         if record.request is None:
             raise ProtocolError("nothing was applied for", code=ErrorCode.unknownLID)
-        certified = check_key_signed(self, CERT_INQ_REQ, signed, record.request.public_key_s)
-        if certified is not None and certified.party_id != record.name:
-            raise ProtocolError("a registration of somebody else", code=ErrorCode.unknownLID)
-        self.check_head(body.head, CERT_INQ_REQ.content_type, record.request.sender, self.party, wire)
-        digested = content_digest(CERT_INQ_REQ, signed.content, wire.header_digest)
-        received = Received(body, digested, certified, body.head.sender, (), None, {})
-        self.agree(wire, CERT_INQ_REQ, received)
-        return record, received
+        return record, record.request
 
     def _on_inquiry(self, transaction: Transaction, record: Registration, received: Received[CertInqReqData]) -> Reply:
         """§2.19: how the request stands; one that waits is decided now, if the bank has made up its mind."""

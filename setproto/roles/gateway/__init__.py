@@ -120,23 +120,27 @@ class Gateway(Endpoint):
         """Tell the bank what it has not taken note of yet: when the gateway starts, and from time to time."""
         outbox.tell(self.store, self.issuer)
 
-    def process(self, wire: Wire, transaction: Transaction) -> Reply:
-        """Any request of a merchant: receive, do once, answer sealed to the key that the request names."""
-        request = wire.type
-        if request is None or request.name not in HANDLERS:
+    def read(self, wire: Wire) -> Received[Any]:
+        """Any request of a merchant."""
+        if wire.type is None or wire.type.name not in HANDLERS:
             raise ProtocolError("not for a gateway", code=ErrorCode.messageNotSupported)
-        field, handler = HANDLERS[request.name]
-        received = self.receive(wire, request)
-        tags = getattr(received.body, field)
-        tags = tags.auth_tags.auth_rr_tags if request is AUTH_REQ else tags
-        self._check_merchant(received.signed_by(), tags)
+        received = self.receive(wire, wire.type)
+        self._check_merchant(received.signed_by(), _tags(wire.type, received.body))
+        return received
+
+    def process(self, wire: Wire, received: Received[Any], transaction: Transaction) -> Reply:
+        """Do once, answer sealed to the key that the request names."""
+        request = wire.type
+        if request is None:
+            raise ProtocolError("not for a gateway", code=ErrorCode.messageNotSupported)
 
         def act() -> Reply:
             # Before anything happens at the bank: is there a key to seal the answer to?
             merchant = party_of(received.signed_by(), Role.merchant)
-            answer_to = self.exchange_certificate(tags.me_thumb, merchant, received.certificates)
+            me_thumb = _tags(request, received.body).me_thumb
+            answer_to = self.exchange_certificate(me_thumb, merchant, received.certificates)
             try:
-                answer = handler(self, transaction, received)
+                answer = HANDLERS[request.name][1](self, transaction, received)
             except NoReply:
                 # Nothing is recorded, so the merchant's repetition asks the bank again, which is idempotent.
                 raise ProtocolError("the bank does not answer; ask again") from None
@@ -195,6 +199,13 @@ class Gateway(Endpoint):
         """Note that the acquirer has taken a closed batch."""
         with self.store.transaction() as transaction:
             transmitted(transaction, merchant, batch_id)
+
+
+def _tags(request: MessageType[Any], body: Any) -> RRTags:
+    """The RRTags of a request."""
+    tags = getattr(body, HANDLERS[request.name][0])
+    found: RRTags = tags.auth_tags.auth_rr_tags if request is AUTH_REQ else tags
+    return found
 
 
 __all__ = ["Gateway"]

@@ -8,8 +8,9 @@ and what comes back is codes and tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any, Final
 
 from pki import CertificateKind, PathValidator, ValidatedCertificate
 from pki.der import encode, general_time, replace
@@ -294,18 +295,18 @@ class Merchant(Endpoint):
 
     # --- what comes in ----------------------------------------------------------------------------
 
-    def process(self, wire: Wire, transaction: Transaction) -> Reply:
+    def read(self, wire: Wire) -> Received[Any]:
         """From cardholders: PInitReq, PReq, InqReq.  From the gateway: any response."""
-        if wire.type is PINIT_REQ:
-            pinit = self.receive(wire, PINIT_REQ)
-            return self.once(transaction, wire, pinit, lambda: self._on_pinit_req(transaction, pinit))
-        if wire.type is PREQ:
-            preq = self.receive(wire, PREQ)
-            return self.once(transaction, wire, preq, lambda: self._on_preq(transaction, preq))
-        if wire.type is INQ_REQ:
-            inquiry = self.receive(wire, INQ_REQ)
-            return self.once(transaction, wire, inquiry, lambda: self._on_inq_req(transaction, inquiry))
-        return responses.on_response(self, transaction, wire)
+        if wire.type is None or wire.type.name not in (*self._HANDLERS, *responses.RESPONSE_HANDLERS):
+            raise ProtocolError("not for a merchant", code=ErrorCode.messageNotSupported)
+        return self.receive(wire, wire.type)
+
+    def process(self, wire: Wire, received: Received[Any], transaction: Transaction) -> Reply:
+        """As ``read``."""
+        handler = None if wire.type is None else self._HANDLERS.get(wire.type.name)
+        if handler is None:
+            return responses.on_response(self, transaction, wire, received)
+        return self.once(transaction, wire, received, lambda: handler(self, transaction, received))
 
     def refuse(self, failure: ProtocolError, wire: Wire | None, data: bytes) -> Reply:
         """A bad response of the gateway is logged and dropped; there is no arguing with it (§4.1)."""
@@ -404,6 +405,13 @@ class Merchant(Endpoint):
         question = (body.rrpid, body.chall_c2, received.digest)
         cardholder = party_of(signer, Role.cardholder)
         return Reply((self._answer(INQ_RES, body.trans_ids, question, cardholder, payloads),))
+
+    _HANDLERS: Final[dict[str, Callable[[Merchant, Transaction, Any], Reply]]] = {
+        PINIT_REQ.name: _on_pinit_req,
+        PREQ.name: _on_preq,
+        INQ_REQ.name: _on_inq_req,
+    }
+    """Request of a cardholder → what to do."""
 
     # --- building answers to the cardholder -------------------------------------------------------
 

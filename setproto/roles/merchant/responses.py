@@ -60,11 +60,10 @@ if TYPE_CHECKING:
     from setproto.roles.merchant import Merchant
 
 
-def on_response(merchant: Merchant, transaction: Transaction, wire: Wire) -> Reply:
+def on_response(merchant: Merchant, transaction: Transaction, wire: Wire, received: Received[Any]) -> Reply:
     """Any answer of the gateway: the right one, to this request, once."""
-    if wire.type is None or wire.type.name not in RESPONSE_HANDLERS:
+    if wire.type is None:
         raise ProtocolError("not for a merchant", code=ErrorCode.messageNotSupported)
-    received: Received[Any] = merchant.receive(wire, wire.type)
     request = records.request(transaction, wire.header.rrpid or b"")
     if received.sender != merchant.gateway_id(transaction):
         raise SignatureFailure("not from the gateway that was asked")
