@@ -7,13 +7,15 @@ that it decodes is then encoded and decoded again, with nothing around it.  Obje
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pkgutil import resolve_name
+from typing import Any, Final
 from unittest import mock
-
-from cryptography.hazmat import asn1
 
 from benchmarks.floor import record, replay
 from benchmarks.raw import Raw, Run
+
+_CODEC: Final[Any] = resolve_name("pki.der:asn1")
+"""As the one module has it that knows it."""
 
 
 def bound(raw: Raw, run: Callable[[], object], *, again: Callable[[], object] | None = None) -> Run:
@@ -41,8 +43,8 @@ def _calls(run: Callable[[], object]) -> list[Callable[[], Any]]:
         return noted
 
     with (
-        mock.patch.object(asn1, "encode_der", noting(asn1.encode_der)),
-        mock.patch.object(asn1, "decode_der", noting(asn1.decode_der)),
+        mock.patch.object(_CODEC, "encode_der", noting(_CODEC.encode_der)),
+        mock.patch.object(_CODEC, "decode_der", noting(_CODEC.decode_der)),
     ):
         run()
     return calls
