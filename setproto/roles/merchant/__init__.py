@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pki import CertificateKind, PathValidator, ValidatedCertificate
-from pki.der import encode, general_time, replace
+from pki.der import general_time, replace
 from setproto.amounts import CurrencyAmount, Ratio
 from setproto.errors import ErrorCode, ProtocolError, SignatureFailure, UsageError
 from setproto.messages.batch import BatchStatus, ReturnTransactionDetail
@@ -134,8 +134,10 @@ class Merchant(Endpoint):
                 raise UsageError("nothing to authorise again")
             order = records.order(transaction, record.trans_ids.lid_m)
             _like(amount, order.amount)
+            token = record.auth_token
             return self.begun(
-                transaction, requests.auth_req(self, transaction, record, record.ordered, order, amount, more=more)
+                transaction,
+                requests.auth_req(self, transaction, record, record.ordered, order, amount, token, more=more),
             )
 
     def reverse(
@@ -325,7 +327,6 @@ class Merchant(Endpoint):
             content=received.digest,
             hoi_data=received.parts[ID_OI_DATA],
             hod=body.hod,
-            pi=encode(received.baggage),
         )
         order = records.order(transaction, record.trans_ids.lid_m)
         event = Event(EventKind.ORDER_RECEIVED, body.trans_ids.xid)
@@ -345,7 +346,7 @@ class Merchant(Endpoint):
         first = order.first_amount or order.amount
         # Instalments and recurring payments go on by themselves; only a share of an order has to be announced.
         more = order.first_amount is not None and order.install_recur_data is None
-        outgoing = requests.auth_req(self, transaction, record, ordered, order, first, more=more)
+        outgoing = requests.auth_req(self, transaction, record, ordered, order, first, received.baggage, more=more)
         return Reply((outgoing,), (event,))
 
     def _on_inq_req(self, transaction: Transaction, received: Received[InqReqData]) -> Reply:
