@@ -22,7 +22,6 @@ from starlette.responses import Response
 from starlette.routing import Router
 
 from pki import CertificateKind
-from pki.der import decode
 from setproto.amounts import CurrencyAmount
 from setproto.client import PAYMENT, PAYMENT_INITIATION, HTTPTransport
 from setproto.errors import SetError, Unreachable, UsageError
@@ -133,7 +132,7 @@ class Shop:
     def find_waiting(self) -> None:
         """Look in the database for requests that were not answered: when the server starts."""
         with self.merchant.store.transaction() as transaction:
-            found = {key for key, stored in transaction.items(records.REQUESTS) if not _answered(stored)}
+            found = records.waiting(transaction)
         with self._lock:
             self._waiting |= found
 
@@ -218,10 +217,6 @@ class Shop:
         events = self.ask(request(entry.xid))
         with self.merchant.store.transaction() as transaction:
             return _outcome(events, _shown(books.entry(transaction, lid_m)))
-
-
-def _answered(stored: bytes) -> bool:
-    return decode(records.RequestRecord, stored).answered
 
 
 def _outcome(events: tuple[Event, ...], about: dict[str, Any]) -> dict[str, Any]:

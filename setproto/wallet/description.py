@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 
 from setproto.amounts import CurrencyAmount
 from setproto.errors import UsageError
@@ -54,6 +55,7 @@ class Description(Table):
             raise UsageError("the shop asks for another amount than the order says")
 
 
+@lru_cache(maxsize=16)  # it is read again at every step of a purchase
 def read(octets: bytes) -> Description:
     """What the octets of a description say.  UsageError if they are none, or do not add up."""
     read = parse_json(Description, octets, "the order description")

@@ -307,6 +307,7 @@ class Till:
                 self._wallet.vault,
                 clock=self._wallet.clock,
                 random=self._wallet.random,
+                held=self._trust.cas,
                 journal=True,
             )
         return self._holders[label]

@@ -79,6 +79,7 @@ _LENGTH: Final = 4
 """Octets of the length in front of each record."""
 _HEAD: Final = struct.Struct(f">Q{DIGEST_SIZE}s")
 _HEAD_SIZE: Final = _HEAD.size + OVERHEAD
+_HEAD_CONTEXTS: Final = tuple(digest("WalletHead", bytes([which])) for which in range(2))
 _MAX_RECORD: Final = 1 << 24
 """Octets of one record at most: sixteen times what a message may have."""
 _PORTION: Final = 1 << 18
@@ -243,9 +244,13 @@ class Vault(MemoryStore):
         super().__init__()
         self._path = path
         self._header = header
+        self._start = len(header.octets())
+        """Where the header ends."""
         self._master_key = master_key
         self._turn = turn
         self._position = Position()
+        self._contents = 0
+        """Octets of all values."""
         self._stale = 0  # the head that is written next: never the one that is up to date
         self._torn = False  # whether that one could not be read
         self._file = -1
@@ -401,6 +406,7 @@ class Vault(MemoryStore):
             if self._position.count == count and self._position.chain != chain:
                 raise Damaged(f"the wallet is damaged: its {count} records are not those that were counted")
             self._tables.update({(change.table, change.key): change.value for change in record.changes})
+        self._contents = sum(map(len, self._tables.values()))
         read = self._position.count
         if read < count:
             raise Damaged(f"the wallet is damaged: record {read + 1} of {count} is missing or was altered")
@@ -423,7 +429,7 @@ class Vault(MemoryStore):
     def _read_head(self, body: bytes, which: int) -> tuple[int, bytes] | None:
         locked = body[which * _HEAD_SIZE : (which + 1) * _HEAD_SIZE]
         try:
-            count, chain = _HEAD.unpack(unlock(self.cipher, self._master_key, locked, _head_context(which)))
+            count, chain = _HEAD.unpack(unlock(self.cipher, self._master_key, locked, _HEAD_CONTEXTS[which]))
         except DecryptionFailure:
             return None
         return count, chain
@@ -460,11 +466,12 @@ class Vault(MemoryStore):
             self._cut_off()
             raise
         self._position = self._position.after(locked)
+        self._contents += sum(len(value) - len(self._tables.get(key, b"")) for key, value in changes.items())
         # The record is what counts.  That the head is late, or lost with the power, is no loss, and neither is it that
         # the file could not be written anew.
         with suppress(OSError):
             self._write_head()
-            if self._position.size > _SLACK and self._position.size > 4 * sum(map(len, self._tables.values())):
+            if self._position.size > _SLACK and self._position.size > 4 * self._contents:
                 self._rewrite({**self._tables, **changes}, self._header, self._master_key)
 
     def _cut_off(self) -> None:
@@ -478,11 +485,6 @@ class Vault(MemoryStore):
     def _require_open(self) -> None:
         if self._file < 0:
             raise UsageError("the wallet is closed")
-
-    @property
-    def _start(self) -> int:
-        """Where the header ends."""
-        return len(self._header.octets())
 
     @property
     def _end(self) -> int:
@@ -512,7 +514,7 @@ class Vault(MemoryStore):
         """
         file = _put(self._path, header.octets() + body)
         self._close_file()
-        self._header, self._file = header, file
+        self._header, self._start, self._file = header, len(header.octets()), file
         try:
             _sync_folder(self._path.parent)
         except OSError:
@@ -530,7 +532,7 @@ def _record(changes: Tables, cipher: str, master_key: bytes, position: Position)
 
 
 def _head(which: int, cipher: str, master_key: bytes, position: Position) -> bytes:
-    return lock(cipher, master_key, _HEAD.pack(position.count, position.chain), _head_context(which))
+    return lock(cipher, master_key, _HEAD.pack(position.count, position.chain), _HEAD_CONTEXTS[which])
 
 
 def shut(path: Path) -> None:
@@ -598,10 +600,6 @@ def _write(file: int, data: bytes, at: int) -> None:
 
 def _framed(locked: bytes) -> bytes:
     return len(locked).to_bytes(_LENGTH, "big") + locked
-
-
-def _head_context(which: int) -> bytes:
-    return digest("WalletHead", bytes([which]))
 
 
 def _portions(tables: Tables) -> Iterator[dict[tuple[str, bytes], bytes]]:

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 from pki import BrandTree, build_brand_tree
-from pki.der import encode, general_time
+from pki.der import decode, encode, general_time
 from setproto.amounts import CurrencyAmount
 from setproto.bank import Account
 from setproto.card import PAN, Card, CardExpiry, CardSecret, PANSecret
@@ -126,7 +126,13 @@ class Scene:
             assert record.ordered is not None
             order = merchant_records.order(transaction, record.trans_ids.lid_m)
             record = replace(record, outstanding=None)
-            return requests.auth_req(self.merchant, transaction, record, record.ordered, order, eur(cents), more=more)
+            first = merchant_records.request(transaction, record.authorizations[0].auth_rrpid)
+            carried = decode(PaymentInstruction, requests.baggage_of(first) or b"")
+            instruction = record.auth_token or carried.pi
+            assert instruction is not None
+            return requests.auth_req(
+                self.merchant, transaction, record, record.ordered, order, eur(cents), instruction, more=more
+            )
 
     def lie(self, make: Callable[[], Outgoing], body: Change | None = None, baggage: Change | None = None) -> Outgoing:
         """The request that ``make`` makes, with its body or its decoded baggage changed before it is signed."""

@@ -14,7 +14,8 @@ from setproto.errors import ErrorCode
 from setproto.messages.codes import AcqCardCode, AuthCode, CompletionCode
 from setproto.messages.common import Extension, PartyID, Role
 from setproto.messages.payment import AcqCardCodeMsg, PaymentInstruction, SaleDetail
-from setproto.messages.purchase import PAN_FIELD, PANData, PIHead
+from setproto.messages.purchase import PAN_FIELD, PANData, PIHead, PReq
+from setproto.messages.wrapper import unwrap
 from setproto.roles.ports import Advice, AuthorizationDecision, AuthorizationRequest, EventKind
 from tests.faults.fuzz.captured import rng_of
 from tests.faults.fuzz.wallet import Wallet
@@ -216,12 +217,10 @@ def test_pi_auth_mismatch_when_another_merchant_was_paid(scene: Scene) -> None:
 
 def test_a_pi_of_another_purchase_does_not_open(scene: Scene) -> None:
     """What is sealed is bound to its purchase: this is an Error, not a code, since nothing can be said about it."""
-    first, second = scene.buy(), scene.buy()
-    ordered = scene.merchant.purchase(first).ordered
-    assert ordered is not None
-    from setproto.messages.purchase import PI
-
-    pi = PaymentInstruction(pi=decode(PI, ordered.pi))
+    scene.buy()
+    preq = next(delivery.message for delivery in scene.market.deliveries if delivery.message.name == "PReq")
+    second = scene.buy()
+    pi = PaymentInstruction(pi=decode(PReq, unwrap(preq.data).body).pi)
     reply = scene.gateway_reply(scene.lie(lambda: scene.again(second, 4200), baggage=instruction(pi)))
     assert reply.events[0].code is ErrorCode.decryptionFailure
 

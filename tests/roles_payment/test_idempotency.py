@@ -118,6 +118,22 @@ def test_an_answer_counts_once(scene: Scene, xid: bytes, kind: str) -> None:
     assert scene.market.stores[Role.merchant].dump() == after
 
 
+@pytest.mark.prop("PX-9")
+@every_request
+def test_an_answer_counts_once_even_if_it_was_asked_for_again_much_later(scene: Scene, xid: bytes, kind: str) -> None:
+    """Asked again, the request is made anew under a header of now; that it was answered stays true."""
+    request = REQUESTS[kind](scene, xid)
+    answer = scene.gateway_reply(request).outgoing[0]
+    scene.merchant.handle(answer.data)
+    before = scene.merchant.purchase(xid)
+    scene.market.clock.advance(timedelta(hours=2))
+    again = scene.merchant.repeat(unwrap(request.data).header.rrpid or b"")
+    assert again.data != request.data
+    late = scene.merchant.handle(scene.gateway_reply(again).outgoing[0].data)
+    assert [event.kind for event in late.events] == [EventKind.REPEATED]
+    assert scene.merchant.purchase(xid) == before
+
+
 def refused(scene: Scene, answer: Outgoing) -> ErrorCode:
     """A merchant drops a bad answer, and nothing changes; the code is for its log."""
     before = scene.market.stores[Role.merchant].dump()

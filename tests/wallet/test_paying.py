@@ -12,11 +12,16 @@ from typing import Any
 
 import pytest
 
+from pki import thumbprint
+from pki.der import decode
+from setproto.audit import audit
 from setproto.errors import SetError, UsageError
 from setproto.messages.codes import AuthCode
 from setproto.messages.common import Role
 from setproto.roles.merchant import records
 from setproto.roles.ports import AuthorizationDecision, AuthorizationRequest, NoReply
+from setproto.messages.purchase import PInitReq
+from setproto.messages.wrapper import unwrap
 from setproto.wallet import paying, recorder
 from setproto.wallet.items import Wallet
 from setproto.wallet.paying import NotGenuine, Standing, Till
@@ -55,6 +60,19 @@ def test_a_purchase_from_order_form_to_receipt(street: Street, wallet: Wallet, t
     assert (entry.merchant, entry.means, entry.standing) == ("Corner Bookshop", "full", Standing.PAID)
     assert entry.receipt == receipt.receipt
     assert street.paid() == [order.lid_m]
+
+
+def test_the_merchant_does_not_send_the_ca_certificates_that_came_with_the_shop(street: Street, till: Till) -> None:
+    published = street.trust.cas
+    assert set(street.market.merchant.credentials.chain) <= set(published)
+    till.approach(till.quote(form()).lid_m, "full")
+    thumbs = decode(PInitReq, unwrap(street.server.wire[0]).body).thumbs
+    assert thumbs is not None
+    assert thumbs.cert_thumbs == list(map(thumbprint, published))
+    answer = next(value for key, value in street.market.stores[Role.merchant].dump().items() if key[0] == "answers")
+    assert not any(der in answer for der in published)
+    with till._wallet.vault.transaction() as transaction:
+        assert audit(transaction, street.trust.roots).verified == 2, "the record has them all the same"
 
 
 def test_T63_decline_then_other_card(street: Street, till: Till) -> None:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pki import CertificateKind, PathValidator, ValidatedCertificate
-from pki.der import encode, general_time, replace
+from pki.der import general_time, replace
 from setproto.amounts import CurrencyAmount, Ratio
 from setproto.errors import ErrorCode, ProtocolError, SignatureFailure, UsageError
 from setproto.messages.batch import BatchStatus, ReturnTransactionDetail
@@ -139,8 +139,10 @@ class Merchant(Endpoint):
                 raise UsageError("nothing to authorise again")
             order = records.order(transaction, record.trans_ids.lid_m)
             _like(amount, order.amount)
+            token = record.auth_token
             return self.begun(
-                transaction, requests.auth_req(self, transaction, record, record.ordered, order, amount, more=more)
+                transaction,
+                requests.auth_req(self, transaction, record, record.ordered, order, amount, token, more=more),
             )
 
     def reverse(
@@ -254,7 +256,7 @@ class Merchant(Endpoint):
         longer than ``patience`` ago, as ``give_up`` has it; else the same request."""
         with self.store.transaction() as transaction:
             request = records.request(transaction, rrpid)
-            if request.answered:
+            if not records.is_waiting(transaction, rrpid):
                 return None
             if request.tag == AUTH_REQ.tag and request.xid is not None and request.target is not None:
                 record = records.purchase(transaction, request.xid)
@@ -280,7 +282,7 @@ class Merchant(Endpoint):
         closed = replace(
             numbered(record.authorizations, target), code=AuthCode.noReply, date=general_time(self.clock())
         )
-        records.keep_request(transaction, replace(request, answered=True))
+        records.mark_answered(transaction, request.rrpid)
         if closed.number == 1:
             self.begun(transaction, self.answer_preq(transaction, record.having(closed)))
         nothing = closed.amount.with_amount(0)
@@ -368,7 +370,6 @@ class Merchant(Endpoint):
             content=received.digest,
             hoi_data=received.parts[ID_OI_DATA],
             hod=body.hod,
-            pi=encode(received.baggage),
         )
         order = records.order(transaction, record.trans_ids.lid_m)
         event = Event(EventKind.ORDER_RECEIVED, body.trans_ids.xid)
@@ -388,7 +389,7 @@ class Merchant(Endpoint):
         first = order.first_amount or order.amount
         # Instalments and recurring payments go on by themselves; only a share of an order has to be announced.
         more = order.first_amount is not None and order.install_recur_data is None
-        outgoing = requests.auth_req(self, transaction, record, ordered, order, first, more=more)
+        outgoing = requests.auth_req(self, transaction, record, ordered, order, first, received.baggage, more=more)
         return Reply((outgoing,), (event,))
 
     def _on_inq_req(self, transaction: Transaction, received: Received[InqReqData]) -> Reply:

@@ -21,6 +21,8 @@ from setproto.roles.table import TransitionTable
 ORDERS = "orders"
 PURCHASES = "purchases"
 REQUESTS = "requests"
+WAITING = "waiting"
+_WAITS, _ANSWERED = b"\x01", b""
 MEMBERS = "batch_members"
 PURGED = "purged"
 CERT_PE = "cert_pe"
@@ -71,7 +73,7 @@ class OrderRecord:
 
 @sequence
 class OrderedRecord:
-    """What the cardholder signed for the merchant, and the sealed rest."""
+    """What the cardholder signed for the merchant."""
 
     cardholder: PartyID
     certificate: bytes
@@ -80,8 +82,6 @@ class OrderedRecord:
     content: bytes
     hoi_data: bytes
     hod: bytes
-    pi: bytes
-    """DER of the PI, sealed to the gateway."""
 
 
 @sequence
@@ -179,15 +179,14 @@ class RequestRecord:
     rrpid: bytes
     content: bytes
     body: bytes
-    baggage: Annotated[bytes | None, Implicit(5)] = None
     sent: Date
     request: bytes
+    """The message; its baggage is in there, in the clear."""
     amount: Annotated[CurrencyAmount | None, Implicit(0)] = None
     xid: Annotated[bytes | None, Implicit(1)] = None
     target: Annotated[Target | None, Implicit(2)] = None
     batch_id: Annotated[int | None, Implicit(3)] = None
     operation: Annotated[int | None, Implicit(4)] = None
-    answered: Annotated[bool, Default(False)] = False
 
 
 @sequence
@@ -296,6 +295,27 @@ def batch_status(transaction: Transaction, batch_id: int) -> BatchStatus | None:
 def keep_batch_status(transaction: Transaction, batch_id: int, status: BatchStatus) -> None:
     """Store it (§4.15)."""
     transaction.put(BATCHES, encode(batch_id), encode(status))
+
+
+def add_request(transaction: Transaction, record: RequestRecord) -> None:
+    """Store a new request, which waits for its answer."""
+    keep_request(transaction, record)
+    transaction.put(WAITING, record.rrpid, _WAITS)
+
+
+def mark_answered(transaction: Transaction, rrpid: bytes) -> None:
+    """The request waits no longer.  In a place of its own: a request is large."""
+    transaction.put(WAITING, rrpid, _ANSWERED)
+
+
+def is_waiting(transaction: Transaction, rrpid: bytes) -> bool:
+    """Whether the request was not answered yet."""
+    return transaction.get(WAITING, rrpid) == _WAITS
+
+
+def waiting(transaction: Transaction) -> set[bytes]:
+    """RRPIDs of all requests that were not answered yet."""
+    return {rrpid for rrpid, stands in transaction.items(WAITING) if stands == _WAITS}
 
 
 def member_key(batch_id: int, number: int) -> bytes:

@@ -22,12 +22,14 @@ from setproto.messages.payment import (
     AuthReqItem,
     AuthReqPayload,
     AuthTags,
+    AuthToken,
     CapItem,
     CapPayload,
     CapRevOrCredReqData,
     CapRevOrCredReqItem,
     CapTokenSeq,
     CheckDigests,
+    EncB,
     MerchData,
     PaymentInstruction,
     SaleDetail,
@@ -46,7 +48,7 @@ from setproto.messages.registry import (
     MessageType,
     Operator,
 )
-from setproto.messages.wrapper import MAX_AGE, MessageIDs
+from setproto.messages.wrapper import MAX_AGE, MessageIDs, unwrap
 from setproto.roles.credentials import party_of
 from setproto.roles.merchant import records
 from setproto.roles.merchant.records import (
@@ -94,7 +96,7 @@ def ask(
     body = message_type.body(**common, **fields)
     recipient = None if message_type.operator is Operator.S else gateway
     sent = merchant.protect(message_type, over, body, recipient=recipient, baggage=baggage)
-    records.keep_request(
+    records.add_request(
         transaction,
         RequestRecord(
             tag=message_type.tag,
@@ -102,7 +104,6 @@ def ask(
             rrpid=tags.rrpid,
             content=sent.content,
             body=sent.body,
-            baggage=baggage,
             sent=over.date,
             request=sent.outgoing.data,
             xid=None if record is None else record.trans_ids.xid,
@@ -126,10 +127,17 @@ def ask_again(merchant: Merchant, transaction: Transaction, request: RequestReco
     gateway = merchant.gateway(transaction)
     body = replace(body, head=merchant.head(message_type.content_type, body.head.recipient, over))
     recipient = None if message_type.operator is Operator.S else gateway
-    sent = merchant.protect(message_type, over, body, recipient=recipient, baggage=request.baggage)
+    sent = merchant.protect(message_type, over, body, recipient=recipient, baggage=baggage_of(request))
     changed = replace(request, body=sent.body, sent=over.date, request=sent.outgoing.data)
     records.keep_request(transaction, changed)
     return sent.outgoing
+
+
+def baggage_of(request: RequestRecord) -> bytes | None:
+    """What travels in the clear beside a sealed request, if something does."""
+    if MESSAGES[request.tag].operator is not Operator.ENCB:
+        return None
+    return decode(EncB, unwrap(request.request).body).baggage
 
 
 def rr_tags(merchant: Merchant) -> RRTags:
@@ -149,17 +157,17 @@ def auth_req(
     ordered: OrderedRecord,
     order: OrderRecord,
     amount: CurrencyAmount,
+    instruction: PI | AuthToken,
     *,
     more: bool,
 ) -> Outgoing:
     """§4.11: the PI goes on unopened, or the gateway's last token in its place; ``more``: another will follow."""
     tags = rr_tags(merchant)
-    token = record.auth_token
-    if token is None:
-        instruction = PaymentInstruction(pi=decode(PI, ordered.pi))
+    if isinstance(instruction, PI):
+        carried = PaymentInstruction(pi=instruction)
         digests = CheckDigests(hoi_data=ordered.hoi_data, hod2=ordered.hod)
     else:
-        instruction, digests = PaymentInstruction(auth_token=token), None
+        carried, digests = PaymentInstruction(auth_token=instruction), None
     number = len(record.authorizations) + 1
     authorization = AuthorizationRecord(
         number=number,
@@ -188,7 +196,7 @@ def auth_req(
         tags_field=None,
         record=record.having(authorization),
         ids=MessageIDs.of(record.trans_ids),
-        baggage=encode(instruction),
+        baggage=encode(carried),
         about={"amount": amount, "target": Target(authorization=number)},
     )
 

@@ -69,11 +69,11 @@ def on_response(merchant: Merchant, transaction: Transaction, wire: Wire, receiv
         raise SignatureFailure("not from the gateway that was asked")
     if request.tag + 1 != wire.type.tag or received.body.request_digest != request.content:
         raise ProtocolError("an answer to another request", code=ErrorCode.wrapperMsgMismatch)
-    if request.answered:
+    if not records.is_waiting(transaction, request.rrpid):
         return Reply(events=(Event(EventKind.REPEATED, request.xid),))
     record = None if request.xid is None else records.purchase(transaction, request.xid)
     reply = RESPONSE_HANDLERS[wire.type.name](merchant, transaction, received, request, record)
-    records.keep_request(transaction, replace(request, answered=True))
+    records.mark_answered(transaction, request.rrpid)
     return reply
 
 
