@@ -118,6 +118,7 @@ def serve(file: Path) -> None:
             application(role, server, secret, public.learning(validator, configured.trust.directory)),
             [configured.listen],
             configured.tls,
+            configured.limits,
         )
     finally:
         line.close()

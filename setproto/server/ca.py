@@ -141,4 +141,4 @@ def serve(file: Path) -> None:
     role, _ = certificate_authority(store, vault, Role.cardholder, config.brand, desk, clock=now, random=os.urandom)
     publisher = Publisher(store, vault, now, (role.validator,), config.public)
     server = Server("ca", config.limits, Metrics(), lambda: look(store))
-    run(application(role, publisher, server), [config.listen], config.tls)
+    run(application(role, publisher, server), [config.listen], config.tls, config.limits)

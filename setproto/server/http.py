@@ -35,6 +35,7 @@ from pki import CertificateError
 from setproto.crypto.digests import equal
 from setproto.errors import SetError
 from setproto.server.config import TLS, Limits
+from setproto.server.deadline import headers_within
 from setproto.server.metrics import Metrics
 from setproto.settings import read_secret
 
@@ -249,15 +250,16 @@ def error(status: int, text: str) -> Response:
     return reply({"error": text}, status)
 
 
-def run(app: Router, addresses: Sequence[tuple[str, int]], tls: TLS | None) -> None:
+def run(app: Router, addresses: Sequence[tuple[str, int]], tls: TLS | None, limits: Limits) -> None:
     """Serve at these addresses until SIGINT or SIGTERM, then let those go first that are being answered.
 
-    OSError if an address cannot be had.
+    Of ``limits``: within how many seconds the headers of a request must come.  OSError if an address cannot be had.
     """
     sockets = [_bound(address) for address in addresses]
     passphrase = None if tls is None or tls.passphrase_file is None else read_secret(tls.passphrase_file)
     config = uvicorn.Config(
         app,
+        http=headers_within(limits.seconds),
         log_config=None,
         access_log=False,
         server_header=False,
