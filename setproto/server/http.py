@@ -160,8 +160,8 @@ class Server:
 
         return Route(path, answer, methods=[method])
 
-    def messages(self, media_types: Sequence[str], answer: Callable[[bytes], Answered]) -> Route:
-        """``POST /set``: a SET message in, the one that answers it out, or 202 if there is none yet."""
+    def messages(self, media_types: Sequence[str], answer: Callable[[bytes], Answered], under: str = "") -> Route:
+        """``POST under/set``: a SET message in, the one that answers it out, or 202 if there is none yet."""
 
         async def post(request: Request) -> Response:
             begun = time.perf_counter()
@@ -184,7 +184,7 @@ class Server:
             _LOG.info("message", message=message, outcome=outcome, seconds=round(seconds, 4), **about)
             return response
 
-        return Route("/set", post, methods=["POST"])
+        return Route(f"{under}/set", post, methods=["POST"])
 
     def app(self, routes: Sequence[Route], regularly: Mapping[float, Callable[[], None]]) -> Router:
         """The whole application.  ``regularly``: what is done when it starts, and again after so many seconds."""
