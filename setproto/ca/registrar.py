@@ -7,7 +7,7 @@ wire.  The form is the plainest that there is; whoever runs ``setproto ca`` has 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from pki import Credential, PathValidator, check_certificate
 from setproto.ca.office import Office
@@ -21,11 +21,11 @@ from setproto.messages.codes import RequestType
 from setproto.messages.common import PartyID, Role
 from setproto.messages.registration import RegField, RegFormData, RegTemplate
 from setproto.roles.authority import CertificateAuthority
-from setproto.roles.authority.ports import Application, Approval, Decision, Form, Verdict
+from setproto.roles.authority.ports import Application, Approval, Decision, Entitlement, Form, Forms, Verdict
 from setproto.roles.credentials import Credentials
 from setproto.roles.ports import Clock, RandomBytes, Store, Transaction
 
-__all__ = ["POLICY", "Operator", "certificate_authority", "registration_key"]
+__all__ = ["POLICY", "Desk", "Operator", "PlainForms", "certificate_authority", "registration_key"]
 
 POLICY: Final = "Certificates are issued to whom the operator of this hierarchy has seen."
 _NAME: Final = RegField(field_name="Name", field_desc="of the person who applies", field_len=60, field_required=True)
@@ -38,11 +38,8 @@ _ROLES: Final = {
 }
 
 
-@dataclass(frozen=True)
-class Operator:
-    """Shows the one form there is, and approves."""
-
-    approval: Approval
+class PlainForms:
+    """The one form there is."""
 
     def find(self, request_type: RequestType, bin_number: str, language: str) -> Form:
         """The same form for everybody."""
@@ -50,13 +47,24 @@ class Operator:
         form = RegFormData(reg_template=template, policy_text=POLICY)
         return Form(form, None if request_type.applicant == Role.cardholder else _ACCOUNT)
 
+
+@dataclass(frozen=True)
+class Operator(PlainForms):
+    """Shows the form, and approves."""
+
+    approval: Approval
+
     def decide(self, application: Application) -> Decision:
         """Whoever came as far as this has been seen by the operator."""
         return Decision(Verdict.APPROVED, approval=self.approval)
 
 
+class Desk(Forms, Entitlement, Protocol):
+    """Forms and decisions in one."""
+
+
 def certificate_authority(
-    store: Store, vault: Vault, applicants: Role, brand: str, operator: Operator, *, clock: Clock, random: RandomBytes
+    store: Store, vault: Vault, applicants: Role, brand: str, operator: Desk, *, clock: Clock, random: RandomBytes
 ) -> tuple[CertificateAuthority, PathValidator]:
     """The CA for these applicants of a brand, ready to take messages; and a validator for an applicant.
 

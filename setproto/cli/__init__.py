@@ -35,6 +35,7 @@ _COMMANDS: Final = {
     "dispute": "audit:dispute",
     "inspect": "inspect:inspect",
     "merchant": "merchant:merchant",
+    "register": "register:register",
     "scenario": "scenario:scenario",
     "serve": "serve:serve",
     "shop": "buy:shop",

@@ -10,7 +10,7 @@ from cryptography.x509 import ObjectIdentifier
 
 from pki.der import sequence
 from setproto.errors import SetError
-from setproto.messages.batch import TransactionDetail
+from setproto.messages.batch import BatchStatus, TransactionDetail
 from setproto.messages.common import VERSION, PartyID, SealContext
 from setproto.messages.error import ErrorTBS
 from setproto.messages.oids import (
@@ -104,6 +104,7 @@ NOTES: Final = (
     outbox.AdviceRecord,
     applicant.Enrolment,
     registrations.Registration,
+    BatchStatus,
     TransactionDetail,
     answers.AnswerRecord,
     PI,

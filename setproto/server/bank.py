@@ -1,6 +1,7 @@
 """The bank as a server: ISO 8583 with gateways (``setproto.bank.host``), and HTTP with the CA and with wallets.
 
-The CA asks whether a card is genuine, and enrols it; whoever asks for a statement shows his certificate by signing.
+The CA asks whether a card is genuine, enrols it, and tells of new merchants; whoever asks for a statement shows his
+certificate by signing.
 """
 
 from __future__ import annotations
@@ -67,6 +68,12 @@ def application(bank: Bank, server: Server, secret: str, learn: Callable[[], Non
         await server.work(bank.enrol, card.pan, card_secret, cardholder)
         return reply({"enrolled": True})
 
+    async def open_merchant(request: Request) -> Response:
+        bearer(request, secret)
+        form = await server.form(request)
+        await server.work(bank.open_merchant, _text(form, "merchant"), _text(form, "name"))
+        return reply({"opened": True})
+
     async def statement(request: Request) -> Response:
         asked = await server.content(request, (STATEMENT,))
         return Response(await server.work(bank.answer_statement, asked), media_type="application/octet-stream")
@@ -84,6 +91,7 @@ def application(bank: Bank, server: Server, secret: str, learn: Callable[[], Non
         [
             server.route("POST", "/cards/verify", verify),
             server.route("POST", "/cards/enrol", enrol),
+            server.route("POST", "/merchants/open", open_merchant),
             server.route("POST", "/statement", statement),
         ],
         {DAY_SECONDS: close_day, LEARN_SECONDS: learn},
@@ -118,6 +126,7 @@ def serve(file: Path) -> None:
             application(role, server, secret, public.learning(validator, configured.trust.directory)),
             [configured.listen],
             configured.tls,
+            configured.limits,
         )
     finally:
         line.close()

@@ -1,4 +1,5 @@
-"""The cardholders' CA as a server: registration over the wire, with the bank's word for every card.
+"""The CAs of a brand as a server: registration over the wire, with the bank's word for every card, and the
+operator's for every merchant and gateway (``setproto.ca.admission``).
 
 What the CA publishes is renewed in time, and written where the other servers read it.
 """
@@ -6,6 +7,7 @@ What the CA publishes is renewed in time, and written where the other servers re
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -14,9 +16,10 @@ from typing import Any, Final
 import structlog
 from starlette.routing import Router
 
-from pki import PathValidator, check_bci, check_crl
+from pki import MerchantData, PathValidator, check_bci, check_crl
+from setproto.ca.admission import AdmissionDesk
 from setproto.ca.office import Office
-from setproto.ca.registrar import Operator, certificate_authority, registration_key
+from setproto.ca.registrar import Desk, Operator, certificate_authority, registration_key
 from setproto.ca.vault import Vault
 from setproto.card import PANSecret, cardholder_name
 from setproto.client import REGISTRATION, REGISTRATION_INITIATION, HTTPTransport
@@ -38,6 +41,8 @@ __all__ = ["BankDesk", "Publisher", "application", "serve"]
 
 _LOG: Final = structlog.get_logger()
 PUBLISH_SECONDS: Final = 600.0
+LEARN_SECONDS: Final = 2.0
+"""How often it is looked for what the operator decided."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +116,13 @@ class Publisher:
             public.learn(validator, self.directory)
 
 
-def application(ca: CertificateAuthority, publisher: Publisher, server: Server) -> Router:
-    """The ASGI application."""
-    talk = Talk(ca, server.metrics)
-    routes = [server.messages((REGISTRATION, REGISTRATION_INITIATION), talk.answer)]
-    return server.app(routes, {PUBLISH_SECONDS: publisher.publish})
+def application(
+    cas: Mapping[str, CertificateAuthority], publisher: Publisher, learn: Callable[[], None], server: Server
+) -> Router:
+    """The ASGI application.  ``cas``: path → who answers there; ``learn`` takes in what the operator decided."""
+    media_types = (REGISTRATION, REGISTRATION_INITIATION)
+    routes = [server.messages(media_types, Talk(ca, server.metrics).answer, under) for under, ca in cas.items()]
+    return server.app(routes, {PUBLISH_SECONDS: publisher.publish, LEARN_SECONDS: learn})
 
 
 def serve(file: Path) -> None:
@@ -131,14 +138,24 @@ def serve(file: Path) -> None:
         office = Office(transaction, now(), vault)
         name = office.named(f"{config.brand}/cardholder-ca").name
         country = office.hierarchy.country_of(office.hierarchy.brand_named(config.brand))
-    desk = BankDesk(
-        Approval(country, config.bank_name),
-        config.brand,
-        registration_key(vault, name),
-        HTTPTransport(config.bank.url, verify=config.bank.verify),
-        config.bank.secret.get_secret_value(),
-    )
-    role, _ = certificate_authority(store, vault, Role.cardholder, config.brand, desk, clock=now, random=os.urandom)
-    publisher = Publisher(store, vault, now, (role.validator,), config.public)
+    bank = HTTPTransport(config.bank.url, verify=config.bank.verify)
+    secret = config.bank.secret.get_secret_value()
+
+    def open_account(data: MerchantData) -> None:
+        form = {"merchant": data.mer_id, "name": data.mer_name_seq[0].name}
+        bank.json("POST", "/merchants/open", form, {"authorization": f"Bearer {secret}"})
+
+    issuer = BankDesk(Approval(country, config.bank_name), config.brand, registration_key(vault, name), bank, secret)
+    operator = AdmissionDesk(store, country, open_account)
+    desks: dict[str, tuple[Role, Desk]] = {
+        "": (Role.cardholder, issuer),
+        "/merchants": (Role.merchant, operator),
+        "/gateways": (Role.gateway, operator),
+    }
+    cas = {
+        under: certificate_authority(store, vault, role, config.brand, desk, clock=now, random=os.urandom)[0]
+        for under, (role, desk) in desks.items()
+    }
+    publisher = Publisher(store, vault, now, tuple(ca.validator for ca in cas.values()), config.public)
     server = Server("ca", config.limits, Metrics(), lambda: look(store))
-    run(application(role, publisher, server), [config.listen], config.tls)
+    run(application(cas, publisher, operator.learn, server), [config.listen], config.tls, config.limits)

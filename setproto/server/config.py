@@ -93,7 +93,7 @@ class Limits(Table):
 
     octets: Annotated[int, Field(ge=1024)] = MAX_MESSAGE
     seconds: Annotated[float, Field(gt=0)] = 15
-    """Until the content of a request has come in, and again until there is an answer."""
+    """Until the headers of a request have come in, again until its content has, and again until there is an answer."""
     workers: Annotated[int, Field(ge=1, le=64)] = 8
     """Requests that are worked on at a time."""
     waiting: Annotated[int, Field(ge=1)] = 512

@@ -61,6 +61,7 @@ def serve(file: Path) -> None:
     server = Server("gateway", config.limits, Metrics(), lambda: look(store))
     link.start()
     try:
-        run(application(role, server, public.learning(validator, config.trust.directory)), [config.listen], config.tls)
+        app = application(role, server, public.learning(validator, config.trust.directory))
+        run(app, [config.listen], config.tls, config.limits)
     finally:
         link.close()

@@ -35,6 +35,7 @@ from pki import CertificateError
 from setproto.crypto.digests import equal
 from setproto.errors import SetError
 from setproto.server.config import TLS, Limits
+from setproto.server.deadline import headers_within
 from setproto.server.metrics import Metrics
 from setproto.settings import read_secret
 
@@ -159,8 +160,8 @@ class Server:
 
         return Route(path, answer, methods=[method])
 
-    def messages(self, media_types: Sequence[str], answer: Callable[[bytes], Answered]) -> Route:
-        """``POST /set``: a SET message in, the one that answers it out, or 202 if there is none yet."""
+    def messages(self, media_types: Sequence[str], answer: Callable[[bytes], Answered], under: str = "") -> Route:
+        """``POST under/set``: a SET message in, the one that answers it out, or 202 if there is none yet."""
 
         async def post(request: Request) -> Response:
             begun = time.perf_counter()
@@ -183,7 +184,7 @@ class Server:
             _LOG.info("message", message=message, outcome=outcome, seconds=round(seconds, 4), **about)
             return response
 
-        return Route("/set", post, methods=["POST"])
+        return Route(f"{under}/set", post, methods=["POST"])
 
     def app(self, routes: Sequence[Route], regularly: Mapping[float, Callable[[], None]]) -> Router:
         """The whole application.  ``regularly``: what is done when it starts, and again after so many seconds."""
@@ -249,15 +250,16 @@ def error(status: int, text: str) -> Response:
     return reply({"error": text}, status)
 
 
-def run(app: Router, addresses: Sequence[tuple[str, int]], tls: TLS | None) -> None:
+def run(app: Router, addresses: Sequence[tuple[str, int]], tls: TLS | None, limits: Limits) -> None:
     """Serve at these addresses until SIGINT or SIGTERM, then let those go first that are being answered.
 
-    OSError if an address cannot be had.
+    Of ``limits``: within how many seconds the headers of a request must come.  OSError if an address cannot be had.
     """
     sockets = [_bound(address) for address in addresses]
     passphrase = None if tls is None or tls.passphrase_file is None else read_secret(tls.passphrase_file)
     config = uvicorn.Config(
         app,
+        http=headers_within(limits.seconds),
         log_config=None,
         access_log=False,
         server_header=False,

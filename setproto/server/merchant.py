@@ -357,7 +357,7 @@ def serve(file: Path) -> None:
     )
     server = Server("merchant", config.limits, metrics, lambda: look(store))
     app = application(shop, server, config, public.learning(validator, config.trust.directory))
-    run(app, [config.listen, config.operator.listen], config.tls)
+    run(app, [config.listen, config.operator.listen], config.tls, config.limits)
 
 
 def _octets(text: str) -> bytes:

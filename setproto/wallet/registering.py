@@ -19,7 +19,7 @@ from setproto.roles.ports import Event, EventKind, Outgoing
 from setproto.wallet.items import CardItem, Wallet, registered
 from setproto.wallet.trust import Trust
 
-__all__ = ["Answers", "Outcome", "Wire", "register"]
+__all__ = ["Answers", "Outcome", "Wire", "register", "send"]
 
 REGISTRATION: Final = "application/set-registration"
 _LID_SIZE: Final = 20
@@ -59,14 +59,14 @@ def register(wallet: Wallet, label: str, trust: Trust, wire: Wire, answers: Answ
     said, ca = "", ""
     state = _state(applicant)
     if state is None:
-        ca = _send(applicant, wire, applicant.start())
+        ca = send(applicant, wire, applicant.start())
         state = _state(applicant)
     if state is State.FORM_RECEIVED:
-        said = _send(applicant, wire, applicant.apply(answers(applicant.form().form)))
+        said = send(applicant, wire, applicant.apply(answers(applicant.form().form)))
     elif state is State.REQUESTED:
-        said = _send(applicant, wire, applicant.apply({}))
+        said = send(applicant, wire, applicant.apply({}))
     elif state is State.PENDING:
-        said = _send(applicant, wire, applicant.inquire())
+        said = send(applicant, wire, applicant.inquire())
     state = applicant.enrolment().state
     if state is State.COMPLETE:
         done = registered(applicant.certified(), trust.roots)
@@ -107,7 +107,7 @@ def _state(applicant: Applicant) -> State | None:
         return None
 
 
-def _send(applicant: Applicant, wire: Wire, message: Outgoing) -> str:
+def send(applicant: Applicant, wire: Wire, message: Outgoing) -> str:
     """Send, and whatever comes of it; what the CA said last.  UsageError if an answer cannot be used."""
     waiting, said = [message], ""
     while waiting:

@@ -120,6 +120,7 @@ def test_every_kind_of_record_is_read_and_everything_sealed_in_it_opens() -> Non
         ("merchant", "purchases", "PurchaseRecord"),
         ("merchant", "requests", "RequestRecord"),
         ("merchant", "batch_members", "Member"),
+        ("merchant", "batches", "BatchStatus"),
         ("merchant", "cert_pe", "Certificate"),
         ("merchant", "answers", "AnswerRecord"),
         ("gateway", "purchases", "PurchaseRecord"),

@@ -125,6 +125,63 @@ def test_a_content_that_does_not_come_is_not_waited_for(narrow: Parts) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 408")
 
 
+GET = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+def connect(narrow: Parts) -> socket.socket:
+    host, _, port = narrow.url("ca").removeprefix("http://").partition(":")
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+def healthy(connection: socket.socket) -> bool:
+    """Ask, and read the answer to its end."""
+    connection.sendall(GET)
+    answer = b""
+    while not answer.endswith(b"}"):
+        answer += connection.recv(1000)
+    return answer.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET", b"\r\n", GET[:-2]], ids=["nothing", "half a word", "a line", "headers"])
+def test_headers_that_do_not_come_are_not_waited_for(narrow: Parts, begun: bytes) -> None:
+    with connect(narrow) as connection:
+        connection.sendall(begun)
+        assert connection.recv(100) == b""
+
+
+@pytest.mark.parametrize("begun", [b"GET", b"\r\n", GET[:-2]], ids=["half a word", "a line", "headers"])
+def test_those_of_a_second_request_are_not_either(narrow: Parts, begun: bytes) -> None:
+    with connect(narrow) as connection:
+        assert healthy(connection)
+        connection.sendall(begun)
+        assert connection.recv(100) == b""
+
+
+def test_headers_that_come_octet_by_octet_are_not_waited_for(narrow: Parts) -> None:
+    with connect(narrow) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nx: ")
+        connection.settimeout(0.05)
+        assert any(is_closed(connection) for _ in range(600))
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Send one octet more, and see."""
+    try:
+        connection.sendall(b"x")
+        return connection.recv(100) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def test_an_idle_connection_may_be_used_again(narrow: Parts) -> None:
+    with connect(narrow) as idle, connect(narrow) as silent:
+        assert healthy(idle)
+        assert silent.recv(1) == b""  # so long has passed
+        assert healthy(idle)
+
+
 def test_a_file_that_others_may_read_is_not_used(narrow: Parts, tmp_path: Path) -> None:
     from tests.server.running import setproto
 

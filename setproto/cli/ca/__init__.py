@@ -2,6 +2,7 @@
 
 import typer
 
+from setproto.cli.ca.admit import approve, refuse, waiting
 from setproto.cli.ca.look import export, list_, log, show, verify
 from setproto.cli.ca.register import register
 from setproto.cli.ca.work import bci, crl, example, init, issue, renew, revoke, rollover
@@ -17,6 +18,9 @@ ca.command()(example)
 ca.command()(init)
 ca.add_typer(issue, name="issue")
 ca.add_typer(register, name="register")
+ca.command()(waiting)
+ca.command()(approve)
+ca.command()(refuse)
 ca.command()(renew)
 ca.command()(revoke)
 ca.command()(crl)

@@ -101,7 +101,7 @@ def cardholder(
 ) -> None:
     """CardCInit, RegForm and CertReq: a certificate that shows neither the holder nor the card."""
     place = Place(directory, database, passphrase_file, key_passphrase_file, out, name, renew)
-    with answering(), _in_words():
+    with answering(), in_words():
         digits, expiry = _card(card_file)
         _register(
             place,
@@ -142,7 +142,7 @@ def merchant(
         )
         return Approval(country, acquirer, merchant_data=data)
 
-    with answering(), _in_words():
+    with answering(), in_words():
         own = IDData(merchant_acquirer_id=MerchantAcquirerID(merchant_bin=acquirer_bin, merchant_id=mer_id))
         _register(place, Role.merchant, brand, person, lambda _: Business(Role.merchant, own, account), approval)
 
@@ -165,7 +165,7 @@ def gateway(
 ) -> None:
     """Me-AqCInit and CertReq: both certificates of a payment gateway."""
     place = Place(directory, database, passphrase_file, key_passphrase_file, out, name, renew)
-    with answering(), _in_words():
+    with answering(), in_words():
         own = IDData(acquirer_id=AcquirerID(acquirer_bin=acquirer_bin, acquirer_business_id=gateway_id))
         _register(
             place,
@@ -199,11 +199,11 @@ def _register(
         operator = Operator(approval(hierarchy.country_of(chosen)))
         ca, validator = certificate_authority(store, vault, role, chosen.name, operator, clock=now, random=os.urandom)
         passphrase = key_passphrase(place.key_passphrase_file, new=True)
-        names = _names(place.name, role)
+        names = file_names(place.name, role)
         with NewFiles(place.out, names) as files:
             applicant = Applicant(
                 subject(chosen.name),
-                _request_type(role, renewal=place.renew is not None),
+                request_type(role, renewal=place.renew is not None),
                 validator,
                 MemoryStore(),
                 brand=chosen.name,
@@ -222,7 +222,7 @@ def _register(
             lines.append(f"policy: {form.policy_text}")
             lines += _converse(applicant, ca, applicant.apply({"Name": person}))
             done = applicant.certified()
-            for file, data in _files(place.name, done, passphrase).items():
+            for file, data in files_of(place.name, done, passphrase).items():
                 files.write(file, data, 0o600 if "key" in file or "secrets" in file else 0o644)
         for said in lines:
             typer.echo(said)
@@ -247,22 +247,23 @@ def _converse(applicant: Applicant, ca: Endpoint, first: Outgoing) -> Iterator[s
         waiting += [(applicant if to is ca else ca, answer) for answer in reply.outgoing]
 
 
-def _request_type(role: Role, *, renewal: bool) -> RequestType:
+def request_type(role: Role, *, renewal: bool) -> RequestType:
+    """What is asked for: all certificates that there are for this role."""
     wants = Wants.SIG if role is Role.cardholder else Wants.BOTH
     return next(
         kind for kind in RequestType if (kind.applicant, kind.renewal, kind.wants) == (int(role), renewal, wants)
     )
 
 
-def _names(name: str, role: Role) -> list[str]:
-    """What is written."""
+def file_names(name: str, role: Role) -> list[str]:
+    """The files that are written."""
     pairs = ["signature"] if role is Role.cardholder else ["signature", "exchange"]
     names = [f"{name}-{use}{end}" for use in pairs for end in (".pem", ".key.pem")]
     return [*names, f"{name}-chain.pem", *([f"{name}-secrets.pem"] if role is Role.cardholder else [])]
 
 
-def _files(name: str, done: Certified, passphrase: str) -> dict[str, bytes]:
-    """File → contents."""
+def files_of(name: str, done: Certified, passphrase: str) -> dict[str, bytes]:
+    """File → what is in it; private keys under the passphrase."""
     own = done.credentials
     files = {
         f"{name}-signature.pem": to_pem("CERTIFICATE", own.signer.certificate),
@@ -312,7 +313,7 @@ def _card(file: Path | None) -> tuple[str, str]:
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
+def in_words() -> Iterator[None]:
     """What cannot be written into a certificate or a message is the user's mistake."""
     try:
         yield

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pki import Authority, CertificateError, CertificateKind, PathValidator, Register, thumbprint
-from pki.der import encode, replace
+from pki.der import decode, encode, replace
 from setproto.card import PANSecret
 from setproto.crypto.cms import BareRecipient, SecretKey, seal
 from setproto.crypto.digests import equal, mac
@@ -408,6 +408,21 @@ class CertificateAuthority(Endpoint):
         )
         return business, None, None
 
+    def waiting(self) -> list[Application]:
+        """What waits for the bank's decision, as the bank is asked about it."""
+        found = []
+        with self.store.transaction() as transaction:
+            for _, stored in transaction.items(records.REGISTRATIONS):
+                record = decode(Registration, stored)
+                request = record.request
+                if record.state is State.PENDING and request is not None and self._certifies(record.request_type):
+                    applied, _, account = open_cert_req(self, request.sender, request.rrpid, request.body)
+                    found.append(self._application(record, applied, account)[0])
+        return found
+
+    def _certifies(self, request_type: RequestType) -> bool:
+        return request_type.applicant == int(self._applicants)
+
     # --- inquiries --------------------------------------------------------------------------------
 
     def _receive_inquiry(self, wire: Wire) -> Received[CertInqReqData]:
@@ -512,7 +527,7 @@ class CertificateAuthority(Endpoint):
     def _check_type(self, request_type: RequestType) -> None:
         """ProtocolError unless applicants of this CA may ask for that; the reserved types of cardholders are not."""
         reserved = self._applicants is Role.cardholder and request_type.wants is not Wants.SIG
-        if request_type.applicant != int(self._applicants) or reserved:
+        if not self._certifies(request_type) or reserved:
             raise ProtocolError("not certified here", code=ErrorCode.messageNotSupported)
 
     def _tag(self, pan: str) -> bytes:
