@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -60,6 +61,7 @@ class MemoryIssuer:
         self._decisions: dict[bytes, AuthorizationDecision] = {}
         self._by_reference: dict[bytes, Account] = {}
         self._advised: set[bytes] = set()
+        self._lock = threading.Lock()
 
     def add(self, account: Account) -> None:
         """One more account."""
@@ -67,11 +69,12 @@ class MemoryIssuer:
 
     def authorize(self, request: AuthorizationRequest) -> AuthorizationDecision:
         """Decide once per reference; asked again, the same answer."""
-        decision = self._decisions.get(request.reference)
-        if decision is None:
-            decision = self._decide(request)
-            self._decisions[request.reference] = decision
-        return decision
+        with self._lock:
+            decision = self._decisions.get(request.reference)
+            if decision is None:
+                decision = self._decide(request)
+                self._decisions[request.reference] = decision
+            return decision
 
     def _decide(self, request: AuthorizationRequest) -> AuthorizationDecision:
         account = next((known for known in self._accounts if known.pan == request.card.pan), None)
@@ -90,9 +93,12 @@ class MemoryIssuer:
 
     def advise(self, advice: Advice) -> None:
         """Book what has happened, once per reference."""
-        if advice.reference in self._advised:
-            return
-        self._advised.add(advice.reference)
+        with self._lock:
+            if advice.reference not in self._advised:
+                self._advised.add(advice.reference)
+                self._book(advice)
+
+    def _book(self, advice: Advice) -> None:
         account, key, amount = self._by_reference[advice.authorization], advice.authorization, advice.amount.value
         if advice.kind is AdviceKind.REVERSAL:
             account.held[key] = amount - account.captured[key]
