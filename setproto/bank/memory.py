@@ -11,7 +11,7 @@ from setproto.amounts import CurrencyAmount
 from setproto.card import PAN, CardExpiry, CardSecret, trans_stain
 from setproto.crypto.digests import equal
 from setproto.messages.codes import AuthCode
-from setproto.roles.ports import Advice, AdviceKind, AuthorizationDecision, AuthorizationRequest
+from setproto.roles.ports import Advice, AdviceKind, AuthorizationDecision, AuthorizationRequest, NoReply
 
 
 class Sums(dict[bytes, Fraction]):
@@ -58,6 +58,7 @@ class MemoryIssuer:
 
     def __init__(self, accounts: Iterable[Account]) -> None:
         self._accounts = list(accounts)
+        self._asked: dict[bytes, AuthorizationRequest] = {}
         self._decisions: dict[bytes, AuthorizationDecision] = {}
         self._by_reference: dict[bytes, Account] = {}
         self._advised: set[bytes] = set()
@@ -68,8 +69,10 @@ class MemoryIssuer:
         self._accounts.append(account)
 
     def authorize(self, request: AuthorizationRequest) -> AuthorizationDecision:
-        """Decide once per reference; asked again, the same answer."""
+        """Decide once per reference; asked again, the same answer.  NoReply if something else is asked under it."""
         with self._lock:
+            if self._asked.setdefault(request.reference, request) != request:
+                raise NoReply
             decision = self._decisions.get(request.reference)
             if decision is None:
                 decision = self._decide(request)

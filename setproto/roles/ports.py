@@ -102,7 +102,8 @@ class AuthorizationRequest:
     """What a gateway asks the issuer through the card network."""
 
     reference: bytes
-    """Identifies the authorisation: asked again with the same reference, the issuer answers the same."""
+    """Identifies the authorisation: asked again with the same reference, the issuer answers the same; asked something
+    else under it, it does not answer."""
     card: Card
     amount: CurrencyAmount
     merchant_id: str
