@@ -7,8 +7,9 @@ with its answer stored in it (L5), so a message that comes again changes nothing
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -96,6 +97,8 @@ class Bank:
         self._validator = validator
         try:
             self.engine = open_engine(engine_url)
+            # SQLite has one writer at a time, and does not wake who waits for it but lets him look again and again.
+            self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
             with self.engine.begin() as connection:
                 if connection.dialect.name == "postgresql":
                     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
@@ -256,9 +259,9 @@ class Bank:
         for _ in range(_ATTEMPTS - 1):
             # An IntegrityError is the same message, or one about the same payment, that was handled at the same time:
             # what it did can be read now.
-            with suppress(IntegrityError), self.engine.begin() as connection:
+            with suppress(IntegrityError), self._turn, self.engine.begin() as connection:
                 return self._once(connection, request, fingerprint)
-        with self.engine.begin() as connection:
+        with self._turn, self.engine.begin() as connection:
             return self._once(connection, request, fingerprint)
 
     def refuse(self, refused: FormatError) -> Message | None:

@@ -1,4 +1,8 @@
-"""The bank's end of the line: ISO 8583 over TCP, one thread per connection (bank.md §1, §5 rule 7)."""
+"""The bank's end of the line: ISO 8583 over TCP (bank.md §1, §5 rule 7).
+
+A thread for each connection reads; what it reads is answered by workers, several messages at once and in any order:
+what belongs together is found by name, and a request and its reversal may meet.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import logging
 import socketserver
 import ssl
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final
 
@@ -21,6 +26,8 @@ from setproto.errors import SetError
 _LOG: Final = logging.getLogger("setproto.bank.host")
 _NOT_SIGNED_ON: Final = "63"
 _MALFUNCTION: Final = "96"
+AT_ONCE: Final = 8
+"""Messages of one connection that are being handled; while there are as many, no more is read."""
 IDLE: Final = 180.0
 """Seconds without a message after which a connection is given up: gateways send echoes every 60."""
 
@@ -38,61 +45,68 @@ class _Connection(socketserver.BaseRequestHandler):
         except OSError as failure:
             _LOG.warning("connection refused: %s", type(failure).__name__)
             return
+        free = threading.BoundedSemaphore(AT_ONCE)
+
+        def done(handled: Future[None]) -> None:
+            free.release()
+            handled.result()  # what nobody expected is logged
+
         signed_on = False
         try:
-            while True:
-                octets = line.receive()
-                answer, late, signed_on = self._answer(octets, signed_on)
-                if answer is None:
-                    continue
-                if late:
-                    timer = threading.Timer(late, _send_late, (line, answer))
-                    timer.daemon = True
-                    timer.start()
-                else:
-                    line.send(answer)
+            with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="iso8583-worker") as workers:
+                while True:
+                    octets = line.receive()
+                    request, signed_on = self._read(octets, line, signed_on)
+                    if request is not None:
+                        free.acquire()
+                        workers.submit(self._handle, request, line).add_done_callback(done)
         except (Closed, OSError) as reason:
             _LOG.info("connection ended: %s", reason)
         finally:
             self.server.lines.discard(line)
             line.close()
 
-    def _answer(self, octets: bytes, signed_on: bool) -> tuple[bytes | None, float, bool]:
-        """What to send and how late, and whether the other side is signed on from now on."""
+    def _read(self, octets: bytes, line: Line, signed_on: bool) -> tuple[Message | None, bool]:
+        """What is to be handled, and whether the other side is signed on from now on."""
         bank, codec = self.server.bank, self.server.codec
-        answer: Message | None
         try:
             request = codec.decode(octets)
         except FormatError as refused:
             _LOG.warning("refused: %s", refused)
-            answer = bank.refuse(refused)
-            return None if answer is None else codec.encode(answer), 0.0, signed_on
+            self._send(line, bank.refuse(refused))
+            return None, signed_on
         if request.mti[2] not in "02":
             _LOG.warning("a response that nobody asked for: %s", request.mti)
-            return None, 0.0, signed_on
+            return None, signed_on
         if request.mti[1] == "8" and request[32] == bank.config.acquirer:
             signed_on = {SIGN_ON: True, SIGN_OFF: False}.get(request[70], signed_on)
         elif not signed_on:
-            return codec.encode(request.response(_NOT_SIGNED_ON)), 0.0, False
+            self._send(line, request.response(_NOT_SIGNED_ON))
+            return None, False
+        return request, signed_on
+
+    def _handle(self, request: Message, line: Line) -> None:
+        bank, late = self.server.bank, 0.0
         try:
             answer = bank.handle(request)
+            if answer is not None and answer[39] == APPROVED:
+                late = bank.lateness(request)
         except (SQLAlchemyError, SetError) as failure:
             # Rolled back: the gateway does not know what became of it, and asks or reverses.
             _LOG.error("message not handled: %s", type(failure).__name__)
-            return codec.encode(_malfunction(request)), 0.0, signed_on
-        if answer is None:
-            return None, 0.0, signed_on
-        late = bank.lateness(request) if answer[39] == APPROVED else 0.0
-        return codec.encode(answer), late, signed_on
+            answer = request.response(_MALFUNCTION)
+        if not late:
+            self._send(line, answer)
+            return
+        timer = threading.Timer(late, self._send, (line, answer))
+        timer.daemon = True
+        timer.start()
 
-
-def _malfunction(request: Message) -> Message:
-    return request.response(_MALFUNCTION)
-
-
-def _send_late(line: Line, octets: bytes) -> None:
-    with suppress(OSError):
-        line.send(octets)
+    def _send(self, line: Line, answer: Message | None) -> None:
+        """Send it, if there is anything to send and anybody to send it to: who reads notices the end of the line."""
+        if answer is not None:
+            with suppress(OSError):
+                line.send(self.server.codec.encode(answer))
 
 
 class _Server(socketserver.ThreadingTCPServer):

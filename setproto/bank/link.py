@@ -5,7 +5,7 @@ either side the same thing has the same name, and the bank does it once.  A requ
 reversal in a durable queue before the gateway is told that there is none; until the bank has taken the reversal, the
 same payment is not asked for again.
 
-The gateway asks inside a transaction of its own, so the store here must be another database file, or another space.
+Several threads ask at once, on one line.  Nothing is asked or told within a transaction of the store.
 """
 
 from __future__ import annotations
@@ -122,21 +122,24 @@ class _Connection:
         threading.Thread(target=self._receive, name="iso8583-link", daemon=True).start()
 
     def ask(self, request: Message, timeout: float) -> Message:
-        """The answer.  NoReply if there is none in time or the line breaks: the request may have arrived."""
-        octets = self._link.codec.encode(request)
-        waiting = self._waiting[request.match] = _Waiting()
+        """The answer.  NoReply if there is none in time or the line breaks: the request may have arrived.
+
+        Whoever asks what is being asked already waits for the same answer.
+        """
+        first = _Waiting()
+        waiting = self._waiting.setdefault(request.match, first)
         try:
-            try:
-                self._line.send(octets)
-            except OSError:
-                self.close()
-                raise NoReply from None
+            if waiting is first:
+                self._line.send(self._link.codec.encode(request))
             waiting.done.wait(timeout)
-            if waiting.answer is None:
-                raise NoReply
-            return waiting.answer
+        except OSError:
+            self.close()
         finally:
-            self._waiting.pop(request.match, None)
+            if waiting is first:
+                self._waiting.pop(request.match, None)
+        if waiting.answer is None:
+            raise NoReply
+        return waiting.answer
 
     def close(self) -> None:
         """Cut it; who waits gets no answer."""
@@ -348,10 +351,15 @@ class ISO8583Link:
     def _write_down(
         self, request: AuthorizationRequest, amount: int, name: Name, slot: int
     ) -> tuple[PaymentRecord, bool]:
-        """The attempt under this reference, and whether it is an earlier one; a new one if none stands."""
+        """The attempt under this reference, and whether it is an earlier one; a new one if none stands.
+
+        NoReply if the earlier one is another payment: its decision is not for this one."""
         with self._store.transaction() as transaction:
             earlier = records.find_payment(transaction, request.reference)
             if earlier is not None and earlier.state is not State.REVERSED:
+                if not self._is_of(earlier, request, amount):
+                    _LOG.error("two payments under one reference")
+                    raise NoReply
                 return earlier, True
             now = self._clock()
             payment = PaymentRecord(
@@ -370,6 +378,10 @@ class ISO8583Link:
             records.keep_payment(transaction, request.reference, payment)
             records.put_in_flight(transaction, self._config.terminal, slot, request.reference)
             return payment, False
+
+    def _is_of(self, payment: PaymentRecord, request: AuthorizationRequest, amount: int) -> bool:
+        asked = (request.merchant_id, amount, request.amount.currency, request.card.pan)
+        return (payment.merchant, payment.amount, payment.currency, self._vault.open_card(payment.card)[0]) == asked
 
     def _request(self, request: AuthorizationRequest, payment: PaymentRecord) -> Message:
         card = (request.card.pan, request.card.expiry)
@@ -423,9 +435,10 @@ class ISO8583Link:
         decided = replace(payment, state=state, code=code, approval=approval if approves else "")
         with self._store.transaction() as transaction:
             expected = State.REVERSING if code == _IN_PART else State.REQUESTED
-            if not _is_attempt(transaction, reference, payment, expected):
+            if _is_attempt(transaction, reference, payment, expected):
+                records.keep_payment(transaction, reference, decided)
+            elif not _is_attempt(transaction, reference, payment, state):  # else others heard the same answer
                 raise NoReply  # given up by another process
-            records.keep_payment(transaction, reference, decided)
         return _decision(decided)
 
     def _give_up(self, reference: bytes, payment: PaymentRecord, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ from setproto.amounts import CurrencyAmount
 from setproto.card import PAN, CardExpiry, CardSecret, trans_stain
 from setproto.crypto.digests import equal
 from setproto.messages.codes import AuthCode
-from setproto.roles.ports import Advice, AdviceKind, AuthorizationDecision, AuthorizationRequest
+from setproto.roles.ports import Advice, AdviceKind, AuthorizationDecision, AuthorizationRequest, NoReply
 
 
 class Sums(dict[bytes, int]):
@@ -56,21 +57,26 @@ class MemoryIssuer:
 
     def __init__(self, accounts: Iterable[Account]) -> None:
         self._accounts = list(accounts)
+        self._asked: dict[bytes, AuthorizationRequest] = {}
         self._decisions: dict[bytes, AuthorizationDecision] = {}
         self._by_reference: dict[bytes, Account] = {}
         self._advised: set[bytes] = set()
+        self._lock = threading.Lock()
 
     def add(self, account: Account) -> None:
         """One more account."""
         self._accounts.append(account)
 
     def authorize(self, request: AuthorizationRequest) -> AuthorizationDecision:
-        """Decide once per reference; asked again, the same answer."""
-        decision = self._decisions.get(request.reference)
-        if decision is None:
-            decision = self._decide(request)
-            self._decisions[request.reference] = decision
-        return decision
+        """Decide once per reference; asked again, the same answer.  NoReply if something else is asked under it."""
+        with self._lock:
+            if self._asked.setdefault(request.reference, request) != request:
+                raise NoReply
+            decision = self._decisions.get(request.reference)
+            if decision is None:
+                decision = self._decide(request)
+                self._decisions[request.reference] = decision
+            return decision
 
     def _decide(self, request: AuthorizationRequest) -> AuthorizationDecision:
         account = next((known for known in self._accounts if known.pan == request.card.pan), None)
@@ -89,9 +95,12 @@ class MemoryIssuer:
 
     def advise(self, advice: Advice) -> None:
         """Book what has happened, once per reference."""
-        if advice.reference in self._advised:
-            return
-        self._advised.add(advice.reference)
+        with self._lock:
+            if advice.reference not in self._advised:
+                self._advised.add(advice.reference)
+                self._book(advice)
+
+    def _book(self, advice: Advice) -> None:
         if advice.kind is AdviceKind.REVERSAL and advice.authorization not in self._by_reference:
             return  # of what was never approved
         account, key, amount = self._by_reference[advice.authorization], advice.authorization, advice.amount.value

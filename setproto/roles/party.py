@@ -375,10 +375,14 @@ class Party(ABC):
     def decide(self, data: bytes, wire: Wire, received: Received[Any]) -> Reply:
         """Apply the rules to a verified message, and record what came of it: one transaction."""
         with self.store.transaction() as transaction:
-            reply = self.process(wire, received, transaction)
-            if self.recorder is not None:
-                self.recorder.handled(transaction, data, wire, reply)
-            return reply
+            return self.settle(data, wire, received, transaction)
+
+    def settle(self, data: bytes, wire: Wire, received: Received[Any], transaction: Transaction) -> Reply:
+        """``process``, and write down in the same transaction what came of it."""
+        reply = self.process(wire, received, transaction)
+        if self.recorder is not None:
+            self.recorder.handled(transaction, data, wire, reply)
+        return reply
 
     @abstractmethod
     def process(self, wire: Wire, received: Received[Any], transaction: Transaction) -> Reply:

@@ -102,7 +102,8 @@ class AuthorizationRequest:
     """What a gateway asks the issuer through the card network."""
 
     reference: bytes
-    """Identifies the authorisation: asked again with the same reference, the issuer answers the same."""
+    """Identifies the authorisation: asked again with the same reference, the issuer answers the same; asked something
+    else under it, it does not answer."""
     card: Card
     amount: CurrencyAmount
     merchant_id: str
@@ -147,9 +148,9 @@ class NoReply(Exception):
 class Issuer(Protocol):
     """The bank side as the gateway sees it; a real card network can take its place.
 
-    Both methods are idempotent by reference, and may raise NoReply.  ``authorize`` is asked inside the gateway's
-    transaction: should it not commit, the merchant's repetition asks the same again.  ``advise`` is told what has been
-    committed, and told again until it does not raise.
+    Both methods are idempotent by reference, may raise NoReply, and are called by several threads at once, outside
+    the gateway's transactions.  Should what ``authorize`` answers not be committed, the merchant's repetition asks the
+    same again.  ``advise`` is told what has been committed, and told again until it does not raise.
     """
 
     def authorize(self, request: AuthorizationRequest) -> AuthorizationDecision:

@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,14 +22,14 @@ from setproto.bank import records
 from setproto.bank.dialects import DIALECTS, Dialect
 from setproto.bank.host import serve
 from setproto.bank.link import ISO8583Link, LinkConfig
-from setproto.bank.messages import Codec
+from setproto.bank.messages import Codec, Message
 from setproto.card import PAN
 from setproto.errors import UsageError
 from setproto.messages.codes import AuthCode
 from setproto.roles.ports import Advice, AdviceKind, NoReply
 from setproto.store import MemoryStore
 from setproto.store.sql import SQLStore
-from tests.bank.people import NOW, OPENING, PAN_DEBIT, PAN_POOR, PAN_SCRIPTED, VAULT_KEY, make_bank
+from tests.bank.people import NOW, OPENING, PAN_CREDIT, PAN_DEBIT, PAN_POOR, PAN_SCRIPTED, VAULT_KEY, make_bank
 from tests.bank.wire import Connected, advice, connected, euros, on_disk
 
 PATIENCE = 20.0
@@ -104,6 +105,69 @@ def test_the_same_reference_gets_the_same_answer(line: Connected) -> None:
     poor, declined = line.buy(1, PAN_POOR)
     assert line.link.authorize(poor) == declined
     assert declined.code is AuthCode.declined
+
+
+def test_another_payment_under_the_same_reference_gets_no_answer(line: Connected) -> None:
+    """What was decided on one is not told of the other, whichever part of it differs."""
+    request, decision = line.buy(10_000)
+    others = (
+        line.request(9_000, reference=request.reference),
+        line.request(10_000, PAN_CREDIT, reference=request.reference),
+        line.request(10_000, reference=request.reference, merchant="another"),
+    )
+    for other in others:
+        with pytest.raises(NoReply):
+            line.link.authorize(other)
+    assert line.link.authorize(request) == decision
+    assert line.settled()
+
+
+# --- several at once ----------------------------------------------------------------------------
+
+
+def test_requests_of_one_line_are_handled_at_once(line: Connected) -> None:
+    both, handle = threading.Barrier(2), line.till.bank.handle
+
+    def watched(request: Message) -> Message | None:
+        both.wait(PATIENCE)
+        return handle(request)
+
+    assert line.link.ready()
+    line.till.bank.handle = watched  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as pool:
+        decisions = list(pool.map(line.link.authorize, [line.request(1_000), line.request(2_000)]))
+    assert [decision.code for decision in decisions] == [AuthCode.approved] * 2
+    assert line.till.available() == OPENING - 3_000
+    assert line.settled()
+
+
+def test_what_is_being_asked_is_not_asked_again(line: Connected) -> None:
+    """Two threads ask the same; the second finds that the first is waiting, and both get its answer."""
+    request, handle, arrived, joined = line.request(1_000), line.till.bank.handle, threading.Event(), threading.Event()
+
+    class Noticed(dict[object, object]):
+        def setdefault(self, key: object, value: object = None) -> object:
+            found = super().setdefault(key, value)
+            if found is not value:
+                joined.set()
+            return found
+
+    def slow(message: Message) -> Message | None:
+        arrived.set()
+        assert joined.wait(PATIENCE)
+        return handle(message)
+
+    assert line.link.ready()
+    assert line.link._connection is not None
+    line.link._connection._waiting = Noticed()  # type: ignore[assignment]
+    line.till.bank.handle = slow  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(line.link.authorize, request)
+        assert arrived.wait(PATIENCE)
+        second = pool.submit(line.link.authorize, request)
+        assert first.result(PATIENCE) == second.result(PATIENCE)
+    assert line.till.available() == OPENING - 1_000
+    assert line.settled()
 
 
 def test_an_advice_is_told_once(line: Connected) -> None:

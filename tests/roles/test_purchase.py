@@ -445,6 +445,7 @@ def test_the_gateway_keeps_no_card_number() -> None:
         batches.ITEMS,
         batches.CURRENT,
         outbox.OUTBOX,
+        outbox.LATEST,
     }
 
 

@@ -18,10 +18,10 @@ from setproto.audit import audit
 from setproto.errors import SetError, UsageError
 from setproto.messages.codes import AuthCode
 from setproto.messages.common import Role
-from setproto.roles.merchant import records
-from setproto.roles.ports import AuthorizationDecision, AuthorizationRequest, NoReply
 from setproto.messages.purchase import PInitReq
 from setproto.messages.wrapper import unwrap
+from setproto.roles.merchant import records
+from setproto.roles.ports import AuthorizationDecision, AuthorizationRequest, NoReply
 from setproto.wallet import paying, recorder
 from setproto.wallet.items import Wallet
 from setproto.wallet.paying import NotGenuine, Standing, Till

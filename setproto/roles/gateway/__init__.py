@@ -14,7 +14,7 @@ from typing import Any, Final
 from pki import PathValidator, ValidatedCertificate
 from pki.der import encode
 from setproto.crypto.cms import SecretKey, seal
-from setproto.errors import ErrorCode, ProtocolError
+from setproto.errors import ErrorCode, ProtocolError, RRPIDConflict
 from setproto.messages.batch import PCertReqData, PCertResData, PCertResItem
 from setproto.messages.codes import PCertCode
 from setproto.messages.common import PartyID, Role, RRTags
@@ -38,12 +38,14 @@ from setproto.roles.credentials import Credentials, party_of
 from setproto.roles.endpoint import Endpoint
 from setproto.roles.gateway import outbox
 from setproto.roles.gateway.answer import Answer
-from setproto.roles.gateway.authorization import on_auth_req, on_auth_rev_req
+from setproto.roles.gateway.authorization import AskBank, answered, give_back, on_auth_req, on_auth_rev_req
 from setproto.roles.gateway.batch_admin import on_batch_admin_req, transmitted
 from setproto.roles.gateway.clearing import on_cap_req, on_cap_rev_or_cred_req
-from setproto.roles.gateway.instruction import Instruction, TokenKeys
+from setproto.roles.gateway.instruction import Instruction, TokenKeys, opened
 from setproto.roles.party import Received, baggage_digest
 from setproto.roles.ports import (
+    AuthorizationDecision,
+    AuthorizationRequest,
     Clock,
     Event,
     EventKind,
@@ -110,15 +112,45 @@ class Gateway(Endpoint):
         self._acquirer_bin = acquirer_bin
         self._card_message = card_message
 
-    def handle(self, data: bytes) -> Reply:
-        """As every role; then the bank is told what has been decided.  ``tell_bank`` does it again after a crash."""
-        reply = super().handle(data)
-        self.tell_bank()
+    def decide(self, data: bytes, wire: Wire, received: Received[Any]) -> Reply:
+        """As every role, but nobody has to wait while the bank is asked or told.
+
+        A handler that needs the bank's word raises AskBank and has changed nothing.  It is run again with the answer,
+        in another transaction, so that whatever was decided meanwhile counts; after a crash between the two the
+        merchant's repetition asks the bank the same.  Then the bank is told what was decided.
+        """
+        try:
+            reply, advices = self._attempt(data, wire, received)
+        except AskBank as question:
+            received = answered(received, self._decision(question.request))
+            try:
+                reply, advices = self._attempt(data, wire, received)
+            except RRPIDConflict:
+                with self.store.transaction() as transaction:
+                    give_back(self, transaction, received)
+                raise
+        outbox.tell(self.store, self.issuer, advices.items())
         return reply
+
+    def _attempt(
+        self, data: bytes, wire: Wire, received: Received[Any]
+    ) -> tuple[Reply, dict[int, outbox.AdviceRecord]]:
+        """One transaction: the reply, and what the bank is to be told now."""
+        with self.store.transaction() as transaction:
+            before = outbox.end(transaction)
+            reply = self.settle(data, wire, received, transaction)
+            return reply, outbox.ready(transaction, before)
+
+    def _decision(self, request: AuthorizationRequest) -> AuthorizationDecision:
+        try:
+            return self.issuer.authorize(request)
+        except NoReply:
+            # Nothing is recorded, so the merchant's repetition asks the bank again, which is idempotent.
+            raise ProtocolError("the bank does not answer; ask again") from None
 
     def tell_bank(self) -> None:
         """Tell the bank what it has not taken note of yet: when the gateway starts, and from time to time."""
-        outbox.tell(self.store, self.issuer)
+        outbox.tell_all(self.store, self.issuer)
 
     def read(self, wire: Wire) -> Received[Any]:
         """Any request of a merchant."""
@@ -126,7 +158,7 @@ class Gateway(Endpoint):
             raise ProtocolError("not for a gateway", code=ErrorCode.messageNotSupported)
         received = self.receive(wire, wire.type)
         self._check_merchant(received.signed_by(), _tags(wire.type, received.body))
-        return received
+        return opened(self, received) if wire.type is AUTH_REQ else received
 
     def process(self, wire: Wire, received: Received[Any], transaction: Transaction) -> Reply:
         """Do once, answer sealed to the key that the request names."""
@@ -139,14 +171,13 @@ class Gateway(Endpoint):
             merchant = party_of(received.signed_by(), Role.merchant)
             me_thumb = _tags(request, received.body).me_thumb
             answer_to = self.exchange_certificate(me_thumb, merchant, received.certificates)
-            try:
-                answer = HANDLERS[request.name][1](self, transaction, received)
-            except NoReply:
-                # Nothing is recorded, so the merchant's repetition asks the bank again, which is idempotent.
-                raise ProtocolError("the bank does not answer; ask again") from None
+            answer = HANDLERS[request.name][1](self, transaction, received)
             return Reply((self._respond(request, received, answer_to, answer, wire),), answer.events)
 
-        return self.once(transaction, wire, received, act)
+        reply = self.once(transaction, wire, received, act)
+        if request is AUTH_REQ:
+            give_back(self, transaction, received)
+        return reply
 
     def _check_merchant(self, merchant: ValidatedCertificate, tags: RRTags) -> None:
         """One of this acquirer's merchants, speaking for itself: a merID is unique per acquirer only."""

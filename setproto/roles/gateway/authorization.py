@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -38,14 +39,38 @@ from setproto.roles.gateway.instruction import (
 from setproto.roles.gateway.records import AuthorizationRecord, PurchaseRecord
 from setproto.roles.operations import GATEWAY_OPERATION, OpSignal, OpState, is_finer, live_sum
 from setproto.roles.party import Received
-from setproto.roles.ports import Advice, AdviceKind, AuthorizationRequest, Event, EventKind, Transaction
+from setproto.roles.ports import (
+    Advice,
+    AdviceKind,
+    AuthorizationDecision,
+    AuthorizationRequest,
+    Event,
+    EventKind,
+    Transaction,
+)
 
 if TYPE_CHECKING:
     from setproto.roles.gateway import Gateway
 
 
+class AskBank(Exception):
+    """Internal: the bank is to be asked this outside the transaction, and the request handled again with the answer."""
+
+    def __init__(self, request: AuthorizationRequest) -> None:
+        super().__init__()
+        self.request = request
+
+
+def answered(received: Received[AuthReqData], decision: AuthorizationDecision) -> Received[AuthReqData]:
+    """The request with what the bank said to it."""
+    return dataclasses.replace(received, baggage=dataclasses.replace(received.baggage, decision=decision))
+
+
 def on_auth_req(gateway: Gateway, transaction: Transaction, received: Received[AuthReqData]) -> Answer:
-    """§4.12 from step 2.  The answer carries a code, whatever it is; a sale is captured in the same breath."""
+    """§4.12 from step 2.  The answer carries a code, whatever it is; a sale is captured in the same breath.
+
+    AskBank, before anything is changed, if the bank has to be asked first.
+    """
     body = received.body
     tags, payload = body.auth_req_item.auth_tags, body.auth_req_item.auth_req_payload
     merchant = party_of(received.signed_by(), Role.merchant)
@@ -60,7 +85,10 @@ def on_auth_req(gateway: Gateway, transaction: Transaction, received: Received[A
         _check_amount(instruction, record, body)
         if instruction.card.expiry.reveal() < gateway.clock().strftime("%Y%m"):
             raise Refused(AuthCode.expiredCard, "the card has expired")
-        code, approval = _ask_issuer(gateway, instruction, record, body)
+        decision = received.baggage.decision
+        if decision is None:
+            raise AskBank(_question(gateway, instruction, record, body))
+        code, approval = decision.code, decision.approval_code
     except Refused as refused:
         code = refused.code
     else:
@@ -81,9 +109,9 @@ def on_auth_req(gateway: Gateway, transaction: Transaction, received: Received[A
                 auth_token=auth_token(gateway, record, auth_rrpid, instruction) if more else None,
                 acq_card_msg=gateway.message_for_cardholder(instruction, tags.trans_ids.xid, auth_rrpid),
             )
-        records.keep(transaction, record)
         if body.capture_now and code is AuthCode.approved:
             record, sale = _capture_now(gateway, transaction, record, authorization, body)
+        records.keep(transaction, record)
     answer = partial(
         AuthResData,
         auth_tags=tags,
@@ -151,21 +179,34 @@ def _check_amount(instruction: Instruction, record: PurchaseRecord, body: AuthRe
         raise Refused(AuthCode.amountError, "more in all than the cardholder signed")
 
 
-def _ask_issuer(
+def _question(
     gateway: Gateway, instruction: Instruction, record: PurchaseRecord, body: AuthReqData
-) -> tuple[AuthCode, str | None]:
+) -> AuthorizationRequest:
     item = body.auth_req_item
-    decision = gateway.issuer.authorize(
-        AuthorizationRequest(
-            reference=records.bank_reference(gateway.party, record.merchant, item.auth_tags.auth_rr_tags.rrpid),
-            card=instruction.card,
-            amount=item.auth_req_payload.auth_req_amt,
-            merchant_id=record.merchant.name,
-            xid=record.trans_ids.xid,
-            trans_stain=instruction.trans_stain,
-        )
+    return AuthorizationRequest(
+        reference=records.bank_reference(gateway.party, record.merchant, item.auth_tags.auth_rr_tags.rrpid),
+        card=instruction.card,
+        amount=item.auth_req_payload.auth_req_amt,
+        merchant_id=record.merchant.name,
+        xid=record.trans_ids.xid,
+        trans_stain=instruction.trans_stain,
     )
-    return decision.code, decision.approval_code
+
+
+def give_back(gateway: Gateway, transaction: Transaction, received: Received[AuthReqData]) -> None:
+    """Reverse an approval that nothing in the records stands for: while the bank was asked, something else was decided.
+
+    The request has its answer by now, so that the bank is never asked again under its reference.
+    """
+    decision, item = received.baggage.decision, received.body.auth_req_item
+    if decision is None or decision.code is not AuthCode.approved:
+        return
+    merchant, rrpid = party_of(received.signed_by(), Role.merchant), item.auth_tags.auth_rr_tags.rrpid
+    record = records.find(transaction, merchant, item.auth_tags.trans_ids.xid)
+    if record is None or record.authorization(rrpid) is None:
+        about = records.bank_reference(gateway.party, merchant, rrpid)
+        nothing = item.auth_req_payload.auth_req_amt.with_amount(0)
+        outbox.put(transaction, Advice(AdviceKind.REVERSAL, about + b"UNUSED", about, nothing))
 
 
 def _capture_now(

@@ -68,9 +68,10 @@ def _captured(
         record, authorization = _original(
             gateway, transaction, item.trans_ids, item.auth_rrpid, token, merchant, CAPTURE_DENIALS
         )
-        _, done = capture(gateway, transaction, record, authorization, asked.cap_num, asked.cap_req_amt, batch_id)
+        record, done = capture(gateway, transaction, record, authorization, asked.cap_num, asked.cap_req_amt, batch_id)
     except Denied as denied:
         return CapResPayload(cap_code=CapCode[denied.code], cap_amt=asked.cap_req_amt)
+    records.keep(transaction, record)
     return CapResPayload(
         cap_code=CapCode.success,
         cap_amt=asked.cap_req_amt,
@@ -88,7 +89,9 @@ def capture(
     amount: CurrencyAmount,
     batch_id: int | None,
 ) -> tuple[PurchaseRecord, CaptureRecord]:
-    """Take ``amount`` of an authorisation, as its capture ``number``, into a batch.  Denied with a CapCode's name."""
+    """Take ``amount`` of an authorisation, as its capture ``number``, into a batch; the record is still to be kept.
+
+    Denied with a CapCode's name."""
     if authorization.capture(number) is not None:
         raise Denied("duplicateRequest")
     _within(amount, authorization.amount, live_sum(authorization.captures, authorization.amount))
@@ -103,7 +106,6 @@ def capture(
         credits=[],
     )
     record = record.having(authorization.having(done))
-    records.keep(transaction, record)
     _advise(gateway, transaction, AdviceKind.CAPTURE, record, authorization, amount, number)
     return record, done
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,8 @@ from setproto.roles.credentials import party_of
 from setproto.roles.endpoint import seals_part
 from setproto.roles.gateway.records import AuthorizationRecord, PurchaseRecord
 from setproto.roles.operations import live_sum
-from setproto.roles.party import decoded, same_purchase
+from setproto.roles.party import Received, decoded, same_purchase
+from setproto.roles.ports import AuthorizationDecision
 
 if TYPE_CHECKING:
     from setproto.roles.gateway import Gateway
@@ -97,6 +98,28 @@ class OpenedPI:
     pan_data: PANData
     hpi_data: bytes
     hoi_data: bytes
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What an AuthReq carries, opened before the transaction, and what the bank says to it once it was asked."""
+
+    token: AuthToken | None
+    pi: OpenedPI | ProtocolError | None = field(repr=False)
+    """Or why it does not open: that is said only when it is this request's turn."""
+    decision: AuthorizationDecision | None = None
+
+
+def opened(gateway: Gateway, received: Received[AuthReqData]) -> Received[AuthReqData]:
+    """The request with a :class:`Carried` in the place of its baggage."""
+    baggage: PaymentInstruction = received.baggage
+    pi: OpenedPI | ProtocolError | None = None
+    if baggage.pi is not None and baggage.auth_token is None:
+        try:
+            pi = open_pi(gateway, baggage.pi, received.body.auth_req_item.auth_tags.trans_ids)
+        except ProtocolError as failure:
+            pi = failure
+    return replace(received, baggage=Carried(baggage.auth_token, pi))
 
 
 def open_pi(gateway: Gateway, pi: PI, trans_ids: TransIDs) -> OpenedPI:
@@ -235,15 +258,16 @@ def cap_token_fits(gateway: Gateway, token: bytes, record: PurchaseRecord, autho
 
 
 def instruction_of(
-    gateway: Gateway, baggage: PaymentInstruction, body: AuthReqData, merchant: PartyID, record: PurchaseRecord | None
+    gateway: Gateway, carried: Carried, body: AuthReqData, merchant: PartyID, record: PurchaseRecord | None
 ) -> Instruction:
     """The instruction that an AuthReq carries, checked.  Refused with the AuthCode, or a ProtocolError."""
-    if baggage.auth_token is not None:
-        return from_token(gateway, baggage.auth_token, body, record)
-    if baggage.pi is None:
+    if carried.token is not None:
+        return from_token(gateway, carried.token, body, record)
+    if carried.pi is None:
         raise ProtocolError("neither PI nor token", code=ErrorCode.decodingFailure)
-    opened = open_pi(gateway, baggage.pi, body.auth_req_item.auth_tags.trans_ids)
-    return from_pi(gateway, opened, body, merchant)
+    if isinstance(carried.pi, ProtocolError):
+        raise carried.pi
+    return from_pi(gateway, carried.pi, body, merchant)
 
 
 def check_limits(gateway: Gateway, record: PurchaseRecord) -> None:

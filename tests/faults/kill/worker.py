@@ -33,6 +33,7 @@ from setproto.errors import UsageError
 from setproto.messages.codes import AuthCode
 from setproto.messages.common import Role
 from setproto.roles.endpoint import Endpoint
+from setproto.roles.gateway import Gateway
 from setproto.roles.ports import Advice, AuthorizationDecision, AuthorizationRequest, Transaction
 from setproto.store.sql import SQLStore
 from tests.faults.kill.material import Material
@@ -137,6 +138,8 @@ def _perform(party: Endpoint, name: str, arguments: tuple[Any, dict[str, Any]]) 
     positional, named = arguments
     if name == "handle":
         reply = party.handle(*positional)
+        if isinstance(party, Gateway):
+            party.tell_bank()  # as its server does from time to time
         return reply.outgoing, reply.events
     result = getattr(party, name)(*positional, **named)
     return encode(result) if name == "purchase" else result
