@@ -1,10 +1,12 @@
-"""How hard hypothesis tries: as usual, or ``SETPROTO_HYPOTHESIS=thorough`` for a night's run."""
+"""How hard hypothesis tries: as usual, or ``SETPROTO_HYPOTHESIS=thorough`` for a night's run; RSA keys; slow tests."""
 
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import rsa_keys
 
 # No deadline and no complaint about slow data: the time of an RSA key or of a busy machine is not a defect.
 settings.register_profile(
@@ -13,6 +15,7 @@ settings.register_profile(
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=5_000)
 settings.load_profile(os.environ.get("SETPROTO_HYPOTHESIS", "default"))
 
+rsa_keys.deal_again()
 
 LONG = (
     *("secrecy", "bank", "faults", "conservation", "properties/test_state_machines.py"),
