@@ -1,10 +1,12 @@
-"""How hard hypothesis tries: as usual, or ``SETPROTO_HYPOTHESIS=thorough`` for a night's run."""
+"""How hard hypothesis tries: as usual, or ``SETPROTO_HYPOTHESIS=thorough`` for a night's run; RSA keys; slow tests."""
 
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import rsa_keys
 
 # No deadline and no complaint about slow data: the time of an RSA key or of a busy machine is not a defect.
 settings.register_profile(
@@ -13,6 +15,7 @@ settings.register_profile(
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=5_000)
 settings.load_profile(os.environ.get("SETPROTO_HYPOTHESIS", "default"))
 
+rsa_keys.deal_again()
 
 LONG = (
     *("secrecy", "bank", "faults", "conservation", "properties/test_state_machines.py"),
@@ -27,9 +30,18 @@ LONG = (
 """What takes long and does not depend on the version of Python: run on the first interpreter only."""
 
 
+def is_long(path: Path) -> bool:
+    """Whether a file or folder is one of :data:`LONG`."""
+    return path.relative_to(Path(__file__).parent).as_posix().startswith(LONG)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where no slow tests are wanted, what has no others is not even imported."""
+    return True if config.option.markexpr == "not slow" and is_long(collection_path) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of :data:`LONG` as slow."""
-    here = Path(__file__).parent
     for item in items:
-        if item.path.relative_to(here).as_posix().startswith(LONG):
+        if is_long(item.path):
             item.add_marker(pytest.mark.slow)

@@ -144,7 +144,7 @@ def test_a_file_holds_no_card_data() -> None:
 
 
 @given(st.data())
-@settings(max_examples=250, deadline=None)
+@settings(deadline=None)
 @pytest.mark.prop("PX-8")
 def test_a_changed_file_is_refused_or_says_the_same(data: st.DataObject) -> None:
     role = data.draw(st.sampled_from(TRADERS))

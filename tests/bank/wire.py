@@ -89,9 +89,10 @@ class Wire:
         self._lines.clear()
 
     def send_raw(self, octets: bytes) -> None:
-        """Straight to the bank, on a connection of its own, whatever it is."""
+        """Straight to the bank, on a connection of its own, whatever it is; until the bank hangs up."""
         with socket.create_connection(self._bank) as raw:
             raw.sendall(octets)
+            raw.shutdown(socket.SHUT_WR)
             raw.settimeout(5)
             with contextlib.suppress(OSError):
                 raw.recv(1)

@@ -28,7 +28,7 @@ def needles(scanners: Mapping[str, Scanner]) -> dict[bytes, str]:
     """What to look for → whose it is, and how it is written: "first: PAN in ASCII"."""
     found: dict[bytes, str] = {}
     for card, scanner in scanners.items():
-        named = scanner.needles()
+        named = dict(scanner.needles())
         for how, writings in encodings_of(scanner.pan).items():
             for writing in writings:
                 named.setdefault(writing, f"PAN in {how}")

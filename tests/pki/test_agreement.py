@@ -16,6 +16,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 import pytest
@@ -181,14 +182,18 @@ def by_pki(chain: Chain) -> str:
     return ""
 
 
+certificate = lru_cache(asn1_x509.Certificate.load)
+crl_of = lru_cache(asn1_crl.CertificateList.load)
+
+
 def by_pyhanko(runner: asyncio.Runner, chain: Chain) -> str:
     """The name of the exception, or "" if the chain is good."""
     root, *between = chain.certificates[:-1]
     context = ValidationContext(
-        trust_roots=[asn1_x509.Certificate.load(root)],
-        other_certs=[asn1_x509.Certificate.load(der) for der in (*between, *chain.more) if der is not None],
+        trust_roots=[certificate(root)],
+        other_certs=[certificate(der) for der in (*between, *chain.more) if der is not None],
         moment=chain.at,
-        crls=[asn1_crl.CertificateList.load(der) for der in (*chain.crls, *chain.older) if der is not None],
+        crls=[crl_of(der) for der in (*chain.crls, *chain.older) if der is not None],
         revocation_mode="require",
         allow_fetching=False,
         time_tolerance=chains.SECOND * 0,
@@ -199,7 +204,7 @@ def by_pyhanko(runner: asyncio.Runner, chain: Chain) -> str:
     wanted = PROFILES[chain.kind].key_usage(chain.suite)
     # The last two bits may be read only with key agreement, and no profile has them.
     usage = {bit for bit in chains.BITS[:-2] if getattr(wanted, bit)}
-    leaf = asn1_x509.Certificate.load(chain.leaf)
+    leaf = certificate(chain.leaf)
     validator = CertificateValidator(leaf, validation_context=context, pkix_params=policy)
     try:
         runner.run(validator.async_validate_usage(usage))

@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from tests.secrecy.spy import leaves
 
@@ -89,6 +90,7 @@ class Scanner:
     pan_secret: bytes
     card_secret: bytes
 
+    @cache  # noqa: B019  # there are as many as there are cards
     def needles(self) -> dict[bytes, str]:
         """Everything to look for but the expiry, which is too short to be looked for among random octets."""
         named: dict[bytes, str] = {}
