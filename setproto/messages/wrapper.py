@@ -207,6 +207,17 @@ def unwrap(data: bytes) -> Wire:
     return Wire(read, header_der, covered, message_type, bytes(wrapper.message.data), critical)
 
 
+def name_of(data: bytes) -> str:
+    """What sort of message it is, by its tag alone, for logs; ``unreadable`` if it is none."""
+    try:
+        number = _tag_number(decode(_Wrapper, data, limit=MAX_MESSAGE).message.tag_bytes)
+    except NotDER:
+        return "unreadable"
+    if number == ERROR_TAG:
+        return "Error"
+    return MESSAGES[number].name if number in MESSAGES else "unreadable"
+
+
 def check_date(wire: Wire, now: datetime) -> None:
     """Step 5: ProtocolError (messageTooOld, messageTooNew) unless the date is within :data:`MAX_AGE` of ``now``.
 

@@ -49,6 +49,8 @@ class Outgoing:
     data: bytes
     evidence: bytes | None = field(default=None, compare=False)
     """The message without its seal, for the sender's own record: neither delivered nor shown."""
+    rrpid: bytes | None = field(default=None, compare=False)
+    """Of a request, by which it is sent again; None where it has to be looked up in the message."""
 
     def __repr__(self) -> str:
         to = "the sender" if self.to is None else self.to.name

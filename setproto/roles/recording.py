@@ -101,8 +101,6 @@ class Recorder:
         self._party = party
         self._known: tuple[object, bytes, Knowledge] | None = None
         """What the following two were made from, a digest, and what is known."""
-        self._recorded = b""
-        """The digest of what was found recorded last: it need not be looked for again."""
 
     def handled(self, transaction: Transaction, data: bytes, wire: Wire, reply: Reply) -> None:
         """Write down a message that was processed, what was concluded from it, and what was sent because of it."""
@@ -132,12 +130,10 @@ class Recorder:
         unkept: bytes | None = None,
     ) -> None:
         digest, knowledge = self._knows()
-        # In the same transaction: what was rolled back was not recorded, and a process that begins again finds it.
-        is_new = digest != self._recorded and transaction.get(KNOWN, digest) is None
+        # Looked for each time, in the same transaction: what it finds may yet be rolled back, so it is not remembered.
+        is_new = transaction.get(KNOWN, digest) is None
         if is_new:
             transaction.put(KNOWN, digest, b"")
-        else:
-            self._recorded = digest
         handled = Handled(
             party=self._party.party,
             knowledge=knowledge if is_new else None,

@@ -108,7 +108,7 @@ class Shop:
         return tuple(outgoing), tuple(events)
 
     def _ask(self, message: Outgoing) -> Reply | None:
-        rrpid = unwrap(message.data).header.rrpid or b""
+        rrpid = message.rrpid or unwrap(message.data).header.rrpid or b""
         with self._lock:
             self._waiting.add(rrpid)
             self._under_way.add(rrpid)

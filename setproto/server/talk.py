@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from setproto.errors import ProtocolError
-from setproto.messages.wrapper import unwrap
+from setproto.messages.wrapper import name_of
 from setproto.roles.endpoint import Endpoint
 from setproto.roles.ports import Event, EventKind, Outgoing
 from setproto.server.http import Answered
 from setproto.server.metrics import Metrics
 
-__all__ = ["Talk", "message_name"]
+__all__ = ["Talk"]
 
 _STEPS = {
     EventKind.AUTHORIZATION: "authorization",
@@ -21,15 +20,6 @@ _STEPS = {
     EventKind.CERTIFICATION: "certification",
 }
 """What is counted as a step of a purchase, or of a registration."""
-
-
-def message_name(data: bytes) -> str:
-    """What sort of message it is; ``unreadable`` if it is none."""
-    try:
-        wire = unwrap(data)
-    except ProtocolError:
-        return "unreadable"
-    return "Error" if wire.type is None else wire.type.name
 
 
 class Talk:
@@ -59,4 +49,4 @@ class Talk:
                 outcome, about["code"], about["detail"] = "refused", code, event.detail
             elif event.kind is EventKind.REPEATED:
                 outcome = "repeated"
-        return Answered(outgoing[0].data if outgoing else None, message_name(data), outcome, about)
+        return Answered(outgoing[0].data if outgoing else None, name_of(data), outcome, about)

@@ -66,6 +66,24 @@ def test_the_records_of_a_registration_are_good(applicant_role: Role) -> None:
         assert what == [message.name for message in office.wire]
 
 
+def test_what_certificates_are_judged_by_is_recorded_even_if_a_transaction_that_found_it_recorded_is_undone() -> None:
+    market = Market.open(journal=True)
+    holder, store = market.cardholder, market.stores[Role.cardholder]
+    message = Outgoing(Role.merchant, "PInitReq", b"", b"as it was sent")
+
+    def undone() -> None:
+        with store.transaction() as transaction:
+            holder.begun(transaction, message)
+            holder.begun(transaction, message)
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        undone()
+    with store.transaction() as transaction:
+        holder.begun(transaction, message)
+    assert [handled.knowledge is not None for _, handled in rows(store)] == [True]
+
+
 def test_nobody_keeps_a_record_unless_told_to() -> None:
     scene = after("AuthReq", Market.open())
     for store in scene.market.stores.values():

@@ -19,7 +19,17 @@ from setproto.market import Market
 from setproto.messages.common import Extension, PartyID, Role, TransIDs
 from setproto.messages.oids import ARC
 from setproto.messages.registry import ERROR_TAG, MESSAGES, PINIT_REQ
-from setproto.messages.wrapper import MAX_AGE, MAX_MESSAGE, MessageHeader, MessageIDs, check_date, header, unwrap, wrap
+from setproto.messages.wrapper import (
+    MAX_AGE,
+    MAX_MESSAGE,
+    MessageHeader,
+    MessageIDs,
+    check_date,
+    header,
+    name_of,
+    unwrap,
+    wrap,
+)
 from setproto.roles.ports import EventKind
 from setproto.store import MemoryStore
 from tests.registration.office import ANSWERS, INITIAL, Office
@@ -59,10 +69,17 @@ def test_a_good_wrapper_is_read() -> None:
 @pytest.mark.parametrize("kind", MESSAGES.values(), ids=repr)
 def test_every_message_has_its_tag(kind: object) -> None:
     assert unwrap(wrap(kind, BODY, HEADER)).type is kind  # type: ignore[arg-type]
+    assert name_of(wrap(kind, BODY, HEADER)) == kind.name  # type: ignore[arg-type, attr-defined]
 
 
 def test_an_error_has_no_type() -> None:
     assert unwrap(wrap(None, BODY, HEADER)).type is None
+    assert name_of(wrap(None, BODY, HEADER)) == "Error"
+
+
+@pytest.mark.parametrize("data", [b"", b"?", GOOD + b"?", tlv(0x30, HEADER.der, explicit(99, BODY)), b"0" * (1 << 19)])
+def test_what_is_no_message_has_no_name(data: bytes) -> None:
+    assert name_of(data) == "unreadable"
 
 
 # --- 1: size --------------------------------------------------------------------------------------

@@ -18,10 +18,10 @@ import pytest
 
 from setproto.card import PAN, Card, CardExpiry
 from setproto.client import PAYMENT, HTTPTransport
+from setproto.messages.wrapper import name_of
 from setproto.server import bank, public
 from setproto.server.config import BankConfig, MerchantConfig, load
 from setproto.server.founding import BRAND, found
-from setproto.server.talk import message_name
 from setproto.shop.orders import OrderForm, Wanted
 from setproto.wallet.items import Wallet
 from setproto.wallet.paying import Standing, Till
@@ -59,7 +59,7 @@ class Spoiling:
             middle = self.lot.randrange(len(data))
             flipped = data[:middle] + bytes([data[middle] ^ 1 << self.lot.randrange(8)]) + data[middle + 1 :]
             # A PInitReq is not signed, so with one bit changed it may be a good one that is not ours.
-            signed = message_name(data) != "PInitReq"
+            signed = name_of(data) != "PInitReq"
             for server in (self.merchant, self.gateway):
                 for damaged in ([flipped] if signed else []) + [data[:middle], data + data]:
                     self.done["damaged"] += 1

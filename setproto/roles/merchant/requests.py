@@ -112,7 +112,7 @@ def ask(
     )
     if record is not None:
         records.keep(transaction, replace(record, outstanding=tags.rrpid))
-    return sent.outgoing
+    return replace(sent.outgoing, rrpid=tags.rrpid)
 
 
 def ask_again(merchant: Merchant, transaction: Transaction, request: RequestRecord) -> Outgoing:
