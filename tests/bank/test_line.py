@@ -480,6 +480,31 @@ def test_a_gateway_takes_up_what_another_left(lossy: Connected) -> None:
     assert lossy.settled()
 
 
+def named(message: bytes) -> str:
+    """The trace number."""
+    return Codec(lambda: NOW).decode(message)[11]
+
+
+def test_a_reversal_that_is_not_answered_holds_up_its_own_payment_only(tmp_path: Path) -> None:
+    """Asked for again, the second payment is reversed and approved, though the first one's reversal goes nowhere."""
+    till = make_bank(on_disk(tmp_path))
+    with connected(till, timeout=0.5, retries=(600.0,)) as line:
+        line.wire.to_gateway = dropping(of("0110", "0430"))
+        first, second = line.request(10_000), line.request(2_000)
+        for request in (first, second):
+            with pytest.raises(NoReply):
+                line.link.authorize(request)
+        until(lambda: sum(map(of("0430"), line.wire.passed)) == 2)
+        stan = named(next(message for message in line.wire.passed if of("0420")(message)))
+        line.wire.to_gateway = dropping(lambda message: of("0430")(message) and named(message) == stan)
+        assert line.link.authorize(second).code is AuthCode.approved
+        with pytest.raises(NoReply):
+            line.link.authorize(first)
+        assert till.available() == OPENING - 2_000
+        assert line.link.waiting() == 1
+    till.bank.close()
+
+
 # --- what a merchant has given up ---------------------------------------------------------------
 
 
