@@ -12,6 +12,7 @@ import ssl
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from datetime import date
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from setproto.bank.bank import Bank
 from setproto.bank.codes import APPROVED
 from setproto.bank.dialects import ASCII_1987, Dialect
-from setproto.bank.lines import SIGN_OFF, SIGN_ON, Closed, Line
+from setproto.bank.lines import CUTOVER, SIGN_OFF, SIGN_ON, Closed, Line
 from setproto.bank.messages import Codec, FormatError, Message
 from setproto.errors import SetError
 
@@ -75,6 +76,8 @@ class _Connection(socketserver.BaseRequestHandler):
             _LOG.warning("refused: %s", refused)
             self._send(line, bank.refuse(refused))
             return None, signed_on
+        if request.mti == "0830":
+            return None, signed_on
         if request.mti[2] not in "02":
             _LOG.warning("a response that nobody asked for: %s", request.mti)
             return None, signed_on
@@ -123,6 +126,7 @@ class Host:
 
     def __init__(self, server: _Server) -> None:
         self._server = server
+        self._told = 0
         self._thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="iso8583-host", daemon=True)
         self._thread.start()
 
@@ -131,6 +135,16 @@ class Host:
         """Where it listens."""
         host, port = self._server.server_address[:2]
         return str(host), int(port)
+
+    def cutover(self, day: date) -> None:
+        """Tell every gateway that another business day has begun (bank.md §5, rule 7).  It is said once: one that does
+        not hear it is told with the next, and the day of everything that is booked stands in DE 15 of its answer."""
+        codec, acquirer = self._server.codec, self._server.bank.config.acquirer
+        for line in list(self._server.lines):
+            self._told += 1
+            head = {7: f"{self._server.bank.clock():%m%d%H%M%S}", 11: f"{self._told:06d}"}
+            with suppress(OSError):
+                line.send(codec.encode(Message("0820", head | {15: f"{day:%m%d}", 32: acquirer, 70: CUTOVER})))
 
     def cut(self) -> None:
         """Cut every connection, and go on listening."""

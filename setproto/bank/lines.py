@@ -12,6 +12,7 @@ from setproto.bank.messages import MAX_MESSAGE
 
 SIGN_ON: Final = "001"
 SIGN_OFF: Final = "002"
+CUTOVER: Final = "201"
 ECHO: Final = "301"
 """DE 70."""
 

@@ -22,12 +22,12 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from pki.der import decode, encode
+from pki.der import encode
 from setproto.amounts import CurrencyAmount
 from setproto.bank import records
 from setproto.bank.codes import APPROVED, NOT_FOUND, auth_code
 from setproto.bank.dialects import ASCII_1987, Dialect
-from setproto.bank.lines import ECHO, SIGN_ON, Closed, Line
+from setproto.bank.lines import CUTOVER, ECHO, SIGN_ON, Closed, Line
 from setproto.bank.messages import (
     Codec,
     FormatError,
@@ -95,8 +95,10 @@ class LinkConfig:
     """Between two attempts to connect."""
     idle: float = 60.0
     """Without a message, after which an echo is sent."""
-    retries: tuple[float, ...] = (15.0, 60.0, 300.0)
-    """When what was not answered is sent again; the last one for ever.  A new sign-on does it at once."""
+    retries: tuple[float, ...] = (1.0, 4.0, 15.0, 60.0, 300.0)
+    """How long after each sending what was not answered is sent again; the last one until ``_MAX_AGE``.  15, 60 and
+    300 are the book's (bank.md §5, rule 5); before them two quick ones, for a message that got lost on a line that is
+    well.  A new sign-on does it at once."""
     dialect: Dialect = ASCII_1987
     mac_key: bytes | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
@@ -174,6 +176,11 @@ class _Connection:
         except FormatError as refused:
             _LOG.warning("refused from the bank: %s", refused)
             return
+        if answer.mti[1] == "8" and answer.mti[2] in "02":
+            self._line.send(self._link.codec.encode(answer.response(APPROVED)))
+            if answer[70] == CUTOVER and (day := answer.get(15)) is not None:
+                self._link.cutover(day)
+            return
         waiting = self._waiting.get(answer.match)
         if waiting is not None and answer.mti[2] in "13":
             waiting.answer = answer
@@ -205,6 +212,8 @@ class ISO8583Link:
         self._lock = threading.Lock()
         self._given_up: dict[str, tuple[bytes, PaymentRecord]] = {}
         self._tries: dict[bytes, tuple[int, float]] = {}
+        self._compare_at = 0.0
+        """When to look next for days that are over."""
         self._started = False
         self._stopped = threading.Event()
         self._due = threading.Event()
@@ -330,7 +339,7 @@ class ISO8583Link:
         with self._slot() as slot:
             payment, known = self._write_down(request, amount, name, slot)
             if payment.state is State.REVERSING:
-                self._forward(everything=True)
+                self._forward(request.reference)
                 payment, known = self._write_down(request, amount, name, slot)
             if payment.state in (State.APPROVED, State.DECLINED):
                 return _decision(payment)
@@ -487,19 +496,29 @@ class ISO8583Link:
             self._due.clear()
             try:
                 self._forward()
+                self._compare_totals()
             except (SetError, SQLAlchemyError) as failure:
                 _LOG.error("what waits was not sent: %s", type(failure).__name__)
             self._due.wait(min(1.0, self._config.retries[0]))
 
-    def _forward(self, *, everything: bool = False) -> None:
-        """Send what is due; ``everything``: what is not, too.  In order, one after the other."""
+    def _forward(self, only: bytes | None = None) -> None:
+        """Send what is due, in order, one after the other; or what there is of one payment, due or not.
+
+        What is not answered holds up its own payment and no other.  The second that is not answered ends it: the bank
+        answers nothing then.
+        """
         with self._forwarding:
             with self._store.transaction() as transaction:
                 waiting = records.queued(transaction)
+            held: set[bytes] = set()
+            unanswered = 0
             for place, reversal in waiting:
+                if reversal.reference in held or only not in (None, reversal.reference):
+                    continue
+                held.add(reversal.reference)
                 key = encode(reversal.name)
                 tries, due = self._tries.get(key, (0, 0.0))
-                if not everything and time.monotonic() < due:
+                if only is None and time.monotonic() < due:
                     continue
                 if int(self._clock().timestamp()) - reversal.queued > _MAX_AGE:
                     self._done(place, reversal, "")
@@ -509,11 +528,15 @@ class ISO8583Link:
                     answer = self._signed_on().ask(message.repeated() if tries else message, self._config.timeout)
                 except NoReply:
                     self._later(key)
-                    return
+                    unanswered += 1
+                    if unanswered == 2:
+                        return
+                    continue
                 if answer[39] in _UNSETTLED:
                     self._later(key)
                     continue
                 self._done(place, reversal, answer[39])
+                held.remove(reversal.reference)
 
     def _reversal(self, reversal: QueuedReversal) -> Message:
         payment, name = reversal.payment, reversal.name
@@ -521,6 +544,7 @@ class ISO8583Link:
         return Message("0420", self._common(payment, name) | {3: "000000", 39: reversal.reason, 90: asked})
 
     def _done(self, place: int, reversal: QueuedReversal, code: str) -> None:
+        self._tries.pop(encode(reversal.name), None)
         with self._store.transaction() as transaction:
             records.unqueue(transaction, place)
             # 25: the bank never had it, and will not take it any more.
@@ -650,6 +674,8 @@ class ISO8583Link:
             if code != APPROVED:
                 self._for_a_person(transaction, reference, record.kind, code)
                 return
+            if settled:
+                records.put_in_day(transaction, settled, reference)
             payment = records.find_payment(transaction, record.authorization)
             if payment is None or record.kind == AdviceKind.REVERSAL.name:
                 return
@@ -662,6 +688,40 @@ class ISO8583Link:
 
     # --- the end of the day ---------------------------------------------------------------------
 
+    def cutover(self, day: str) -> None:
+        """The bank has begun another business day (MMDD): the totals of those before are compared, after a while in
+        which what is on its way arrives."""
+        with self._store.transaction() as transaction:
+            records.begin_business_day(transaction, day)
+        _LOG.info("business day %s", day)
+        self._compare_at = time.monotonic() + self._config.retries[-1]
+
+    def _compare_totals(self) -> None:
+        """``reconcile`` every day that is over, when nothing is on its way; what does not agree is for a person."""
+        if time.monotonic() < self._compare_at:
+            return
+        self._compare_at = time.monotonic() + self._config.retries[-1]
+        with self._store.transaction() as transaction:
+            today = records.business_day(transaction)
+            over = [day for day in records.open_days(transaction) if today not in (None, day)]
+        if self._tries:
+            return
+        for day in over:
+            with self._store.transaction() as transaction:
+                payments = [payment for payment, _ in _booked(transaction, day)]
+            try:
+                missing = [
+                    f"{merchant} {currency}: {rrn}"
+                    for merchant, currency in sorted({(payment.merchant, payment.currency) for payment in payments})
+                    for rrn in self.reconcile(merchant, currency, day)
+                ]
+            except NoReply:
+                return
+            with self._store.transaction() as transaction:
+                records.close_day(transaction, day)
+                if missing:
+                    self._for_a_person(transaction, day.encode(), "totals of a day", ", ".join(missing))
+
     def reconcile(self, merchant: str, currency: int, day: str) -> list[str]:
         """Compare the totals of a settlement date (MMDD) with the bank's (0500); nothing if they agree.
 
@@ -669,15 +729,12 @@ class ISO8583Link:
         confirm are returned; ["?"] if it confirms all and has others that are not known here.  NoReply as ``advise``.
         """
         connection = self._signed_on()
-        ours = []
         with self._store.transaction() as transaction:
-            for _, stored in transaction.items(records.ADVICES):
-                record = decode(AdviceRecord, stored)
-                payment = records.find_payment(transaction, record.authorization)
-                if payment is None or record.settled != day or record.code != APPROVED:
-                    continue
-                if (payment.merchant, payment.currency) == (merchant, currency):
-                    ours.append((payment, record))
+            ours = [
+                (payment, record)
+                for payment, record in _booked(transaction, day)
+                if (payment.merchant, payment.currency) == (merchant, currency)
+            ]
         sums: dict[str, tuple[int, int]] = {}
         for _, record in ours:
             number, amount = sums.get(_ENTRIES[record.kind], (0, 0))
@@ -694,6 +751,15 @@ class ISO8583Link:
             if connection.ask(message, self._config.timeout)[39] != APPROVED:
                 missing.append(payment.rrn)
         return missing or ["?"]
+
+
+def _booked(transaction: Transaction, day: str) -> Iterator[tuple[PaymentRecord, AdviceRecord]]:
+    """What the bank has booked on a day, with the payments that it is about."""
+    for reference in records.booked(transaction, day):
+        record = records.find_advice(transaction, reference)
+        payment = None if record is None else records.find_payment(transaction, record.authorization)
+        if record is not None and payment is not None:
+            yield payment, record
 
 
 def _is_attempt(transaction: Transaction, reference: bytes, payment: PaymentRecord, *states: State) -> bool:

@@ -149,6 +149,8 @@ PRESENCE: Final[Mapping[str, Presence]] = {
     "0510": _presence(f"7 11 32 39 42 66 {_TOTALS}", "15 41 44 50 99"),
     "0800": _presence("7 11 32 70", "41"),
     "0810": _presence("7 11 32 39 70", "41"),
+    "0820": _presence("7 11 15 32 70"),
+    "0830": _presence("7 11 32 39 70"),
 }
 """bank.md §3.1.  Its table has DE 43 as mandatory and its sample message has none: optional here."""
 

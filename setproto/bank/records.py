@@ -14,6 +14,8 @@ ADVICES: Final = "link advices"
 MANUAL: Final = "link manual"
 _STANS: Final = "link stans"
 _SLOTS: Final = "link in flight"
+_DAYS: Final = "link days"
+_TODAY, _OPEN = b"today", b"open"
 _QUEUE: Final = "link store and forward"
 _FIRST, _NEXT = b"first", b"next"
 STANS: Final = 999_999
@@ -117,6 +119,45 @@ def find_advice(transaction: Transaction, reference: bytes) -> AdviceRecord | No
 def keep_advice(transaction: Transaction, reference: bytes, record: AdviceRecord) -> None:
     """Store it."""
     transaction.put(ADVICES, reference, encode(record))
+
+
+def business_day(transaction: Transaction) -> str | None:
+    """The bank's business day (MMDD), if it ever told."""
+    stored = transaction.get(_DAYS, _TODAY)
+    return None if stored is None else stored.decode()
+
+
+def begin_business_day(transaction: Transaction, day: str) -> None:
+    """Another one (MMDD)."""
+    transaction.put(_DAYS, _TODAY, day.encode())
+
+
+def put_in_day(transaction: Transaction, day: str, reference: bytes) -> None:
+    """An advice was booked on this day (DE 15)."""
+    transaction.put(_day(day), reference, _OPEN)
+    if transaction.get(_DAYS, day.encode()) != _OPEN:
+        transaction.put(_DAYS, day.encode(), _OPEN)
+
+
+def booked(transaction: Transaction, day: str) -> list[bytes]:
+    """References of what was booked on a day whose totals were not compared yet."""
+    return [reference for reference, state in transaction.items(_day(day)) if state == _OPEN]
+
+
+def open_days(transaction: Transaction) -> list[str]:
+    """Days whose totals were not compared yet."""
+    return [day.decode() for day, state in transaction.items(_DAYS) if state == _OPEN]
+
+
+def close_day(transaction: Transaction, day: str) -> None:
+    """Its totals were compared: in a year there is another day of that name."""
+    for reference in booked(transaction, day):
+        transaction.put(_day(day), reference, b"")
+    transaction.put(_DAYS, day.encode(), b"")
+
+
+def _day(day: str) -> str:
+    return f"link day {day}"
 
 
 def reserve_stans(transaction: Transaction, terminal: str, count: int) -> list[str]:

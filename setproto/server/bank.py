@@ -7,6 +7,7 @@ certificate by signing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -48,8 +49,11 @@ def look(bank: Bank) -> None:
         connection.execute(select(1))
 
 
-def application(bank: Bank, server: Server, secret: str, learn: Callable[[], None]) -> Router:
-    """The ASGI application.  ``secret`` is the CA's; ``learn`` takes in new revocation data."""
+def application(
+    bank: Bank, server: Server, secret: str, learn: Callable[[], None], cutover: Callable[[date], None]
+) -> Router:
+    """The ASGI application.  ``secret`` is the CA's; ``learn`` takes in new revocation data; ``cutover`` tells gateways
+    of a new business day."""
 
     async def verify(request: Request) -> Response:
         bearer(request, secret)
@@ -86,6 +90,7 @@ def application(bank: Bank, server: Server, secret: str, learn: Callable[[], Non
         if today > day:
             bank.close_day()
             day = today
+            cutover(today)
 
     return server.app(
         [
@@ -123,7 +128,7 @@ def serve(file: Path) -> None:
     line = host.serve(role, *configured.iso8583)
     try:
         run(
-            application(role, server, secret, public.learning(validator, configured.trust.directory)),
+            application(role, server, secret, public.learning(validator, configured.trust.directory), line.cutover),
             [configured.listen],
             configured.tls,
             configured.limits,

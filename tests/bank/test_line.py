@@ -544,6 +544,31 @@ def test_a_gateway_takes_up_what_another_left(lossy: Connected) -> None:
     assert lossy.settled()
 
 
+def named(message: bytes) -> str:
+    """The trace number."""
+    return Codec(lambda: NOW).decode(message)[11]
+
+
+def test_a_reversal_that_is_not_answered_holds_up_its_own_payment_only(tmp_path: Path) -> None:
+    """Asked for again, the second payment is reversed and approved, though the first one's reversal goes nowhere."""
+    till = make_bank(on_disk(tmp_path))
+    with connected(till, timeout=0.5, retries=(600.0,)) as line:
+        line.wire.to_gateway = dropping(of("0110", "0430"))
+        first, second = line.request(10_000), line.request(2_000)
+        for request in (first, second):
+            with pytest.raises(NoReply):
+                line.link.authorize(request)
+        until(lambda: sum(map(of("0430"), line.wire.passed)) == 2)
+        stan = named(next(message for message in line.wire.passed if of("0420")(message)))
+        line.wire.to_gateway = dropping(lambda message: of("0430")(message) and named(message) == stan)
+        assert line.link.authorize(second).code is AuthCode.approved
+        with pytest.raises(NoReply):
+            line.link.authorize(first)
+        assert till.available() == OPENING - 2_000
+        assert line.link.waiting() == 1
+    till.bank.close()
+
+
 # --- what a merchant has given up ---------------------------------------------------------------
 
 
@@ -608,9 +633,80 @@ def test_B6_totals_agree_or_name_the_payments(line: Connected) -> None:
         name = records.Name(terminal="GW000001", stan="999999", sent="1122093000")
         wrong = records.AdviceRecord(**{**vars(record), "name": name})
         records.keep_advice(transaction, second.reference + b"CAPTURE/2", wrong)
+        records.put_in_day(transaction, "1122", second.reference + b"CAPTURE/2")
         payment = records.find_payment(transaction, second.reference)
         assert payment is not None
     assert line.link.reconcile("shop-1", 978, "1122") == [payment.rrn]
+
+
+def test_B6_at_cutover_the_totals_of_the_day_are_compared(line: Connected) -> None:
+    """The bank begins another day and tells its gateways; they ask what the old one came to (bank.md §5, rule 7)."""
+    request, _ = line.buy(10_000)
+    line.link.advise(advice(AdviceKind.CAPTURE, request, 10_000))
+    line.till.clock.advance(timedelta(days=1))
+    line.till.bank.close_day()
+    line.host.cutover(line.till.clock().date())
+    until(lambda: any(map(of("0510"), line.wire.passed)))
+    assert any(map(of("0830"), line.wire.passed))
+    line.link.advise(advice(AdviceKind.CREDIT, request, 500))  # on the new day, which is not over
+    line.host.cutover(line.till.clock().date())
+    until(lambda: sum(map(of("0830"), line.wire.passed)) == 2)
+    assert sum(map(of("0500"), line.wire.passed)) == 1
+    assert line.settled()
+
+
+def test_B6_so_they_are_after_a_reversal_that_took_its_time(lossy: Connected) -> None:
+    request, _ = lossy.buy(10_000)
+    lossy.link.advise(advice(AdviceKind.CAPTURE, request, 10_000))
+    lossy.wire.to_gateway = dropping(of("0110", "0430"))
+    with pytest.raises(NoReply):
+        lossy.buy(5_000)
+    until(lambda: any(map(of("0421"), lossy.wire.passed)))
+    lossy.wire.to_gateway = None
+    until(lambda: lossy.link.waiting() == 0)
+    lossy.till.clock.advance(timedelta(days=1))
+    lossy.host.cutover(lossy.till.clock().date())
+    until(lambda: any(map(of("0510"), lossy.wire.passed)))
+
+
+def test_B6_totals_that_differ_are_for_a_person(line: Connected) -> None:
+    request, _ = line.buy(10_000)
+    line.link.advise(advice(AdviceKind.CAPTURE, request, 10_000))
+    with line.store.transaction() as transaction:  # it believes in another amount than the bank booked
+        record = records.find_advice(transaction, request.reference + b"CAPTURE/1")
+        assert record is not None
+        records.keep_advice(transaction, request.reference + b"CAPTURE/1", replace(record, amount=9_000))
+    line.till.clock.advance(timedelta(days=1))
+    line.host.cutover(line.till.clock().date())
+    until(lambda: len(line.link.manual()) == 1)
+    assert "totals of a day" in line.link.manual()[0]
+
+
+def test_a_cutover_that_was_not_answered_by_the_bank_is_gone_on_with(lossy: Connected) -> None:
+    """The bank hears of no totals at first; and an advice that is on its way has to arrive before."""
+    request, _ = lossy.buy(10_000)
+    lossy.link.advise(advice(AdviceKind.CAPTURE, request, 1_000))
+    lossy.wire.to_gateway = dropping(of("0230", "0510"))
+    with pytest.raises(NoReply):
+        lossy.link.advise(advice(AdviceKind.CAPTURE, request, 2_000, "2"))
+    lossy.till.clock.advance(timedelta(days=1))
+    lossy.host.cutover(lossy.till.clock().date())
+    until(lambda: any(map(of("0830"), lossy.wire.passed)))
+    lossy.wire.to_gateway = dropping(of("0510"))
+    until(lambda: advised(lossy, advice(AdviceKind.CAPTURE, request, 2_000, "2")))
+    until(lambda: any(map(of("0510"), lossy.wire.passed)))
+    lossy.wire.to_gateway = None
+    lossy.restart()
+    until(lambda: sum(map(of("0510"), lossy.wire.passed)) >= 2)
+    assert lossy.settled()
+
+
+def advised(line: Connected, one: Advice) -> bool:
+    try:
+        line.link.advise(one)
+    except NoReply:
+        return False
+    return True
 
 
 # --- secrecy ------------------------------------------------------------------------------------

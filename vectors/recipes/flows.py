@@ -19,7 +19,7 @@ from typing import Any, Final
 from cryptography.x509 import ObjectIdentifier
 
 from pki import PathValidator
-from pki.der import encode
+from pki.der import DecodingFailure, encode
 from setproto.conformance.adapter import answer
 from setproto.conformance.adapter.roles import OPS
 from setproto.crypto.possession import private_key_octets
@@ -336,7 +336,10 @@ def holds(file: Mapping[str, Any]) -> bool:
     """Whether every test of a file gives what it expects."""
     for group in file["testGroups"]:
         for test in group["tests"]:
-            found, expected = outcome(group, test), test["expected"]
+            try:
+                found, expected = outcome(group, test), test["expected"]
+            except DecodingFailure:  # x-setproto-state is in a form of before
+                return False
             if (found["result"], found.get("reason")) != (expected["result"], expected["reason"]):
                 return False
             if found.get("outputs", {}) != expected["outputs"]:
