@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -39,13 +40,13 @@ from setproto.messages.registration import (
     RegFormItem,
 )
 from setproto.messages.registry import CARD_C_INIT_REQ, ME_AQ_C_INIT_REQ
-from setproto.messages.wrapper import unwrap, wrap
+from setproto.messages.wrapper import Wire, unwrap, wrap
 from setproto.roles import applicant as applicants
 from setproto.roles.applicant import Applicant, State
-from setproto.roles.authority import MAX_TRIES
+from setproto.roles.authority import MAX_TRIES, records
 from setproto.roles.authority.ports import Verdict
 from setproto.roles.credentials import Credentials
-from setproto.roles.party import decoded
+from setproto.roles.party import Received, decoded
 from setproto.roles.ports import EventKind, Reply
 from tests.pki.forging import Draft as CertificateDraft
 from tests.pki.forging import serial_of
@@ -871,6 +872,29 @@ def test_nobody_else_can_ask_how_it_stands(role: Role) -> None:
         assert_refused(office, ca, inquiry(office, applicant, *keys), E.signatureFailure)
     reply = ca.handle(inquiry(office, applicant, mine))
     assert [event.code for event in reply.events] == [S.requestComplete]
+
+
+@pytest.mark.prop("PX-13")
+def test_an_inquiry_is_about_the_request_whose_key_signed_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another request takes its place after the signature was verified, and before the answer."""
+    office = Office.open()
+    office.bank.verdicts = [Verdict.PENDING]
+    applicant, other = office.register(office.applicant(Role.merchant)), P256.generate_signature_key()
+    mine = private_key_from(applicant._opened(applicant.enrolment()).signature_key or b"")
+    ca, asked = office.cas[Role.merchant], inquiry(office, applicant, mine)
+    read = ca.read
+
+    def meanwhile(wire: Wire) -> Received[Any]:
+        received = read(wire)
+        with ca.store.transaction() as transaction:
+            record = records.find(transaction, received.body.lid_ca, received.body.lid_ee)
+            request = replace(received.baggage, public_key_s=public_key_der(other.public_key()))
+            records.keep(transaction, replace(record, request=request))
+        return received
+
+    monkeypatch.setattr(ca, "read", meanwhile)
+    (event,) = ca.handle(asked).events
+    assert event.code is E.signatureFailure
 
 
 @pytest.mark.prop("PX-13")

@@ -17,6 +17,7 @@ from setproto.bank import MemoryIssuer
 from setproto.errors import ErrorCode
 from setproto.messages.codes import AuthCode
 from setproto.messages.common import Role
+from setproto.roles.gateway import outbox, records
 from setproto.roles.ports import (
     Advice,
     AdviceKind,
@@ -208,6 +209,48 @@ def test_what_is_about_one_authorisation_is_told_in_order(scene: Scene, bank: Ba
     scene.market.gateway.tell_bank()
     assert bank.told == [AdviceKind.CAPTURE, AdviceKind.CAPTURE_REVERSAL]
     assert scene.all_agree(xid) == Money(authorised=4200)
+
+
+def test_what_the_bank_does_not_answer_to_holds_up_only_what_is_about_the_same(scene: Scene, bank: Bank) -> None:
+    bank.silent = True
+    xid, other = scene.bought(), scene.bought()
+    assert scene.asks(scene.merchant.reverse_capture(xid)) == "success"
+    bank.silent = False
+    honest, poison = bank.advise, _reference(scene, xid)
+
+    def advise(advice: Advice) -> None:
+        if advice.authorization == poison and advice.kind is AdviceKind.CAPTURE:
+            raise NoReply
+        honest(advice)
+
+    bank.advise = advise  # type: ignore[method-assign]
+    scene.market.gateway.tell_bank()
+    assert bank.told == [AdviceKind.CAPTURE]
+    assert scene.gateway(other) == scene.shop(other) == Money(4200, 4200)
+    bank.advise = honest  # type: ignore[method-assign]
+    scene.market.gateway.tell_bank()
+    assert bank.told == [AdviceKind.CAPTURE, AdviceKind.CAPTURE, AdviceKind.CAPTURE_REVERSAL]
+
+
+def _reference(scene: Scene, xid: bytes) -> bytes:
+    """Under which the bank knows the first authorisation of a purchase."""
+    gateway, merchant = scene.market.gateway, scene.merchant.party
+    with gateway.store.transaction() as transaction:
+        record = records.find(transaction, merchant, xid)
+    assert record is not None
+    return records.bank_reference(gateway.party, merchant, record.authorizations[0].auth_rrpid)
+
+
+def test_a_long_queue_is_told_part_by_part(scene: Scene, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "_PART", 2)
+    bank.silent = True
+    for _ in range(3):
+        scene.bought()
+    bank.silent = False
+    for told in (2, 3, 3):
+        scene.market.gateway.tell_bank()
+        assert bank.told == [AdviceKind.CAPTURE] * told
+    assert scene.bank() == Money(3 * 4200, 3 * 4200)
 
 
 def test_what_was_left_over_is_told_in_order(scene: Scene, bank: Bank) -> None:

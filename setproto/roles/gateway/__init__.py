@@ -111,6 +111,8 @@ class Gateway(Endpoint):
         self.token_keys = TokenKeys(token_key)
         self._acquirer_bin = acquirer_bin
         self._card_message = card_message
+        self._told_to = 0
+        """Where ``tell_bank`` goes on."""
 
     def decide(self, data: bytes, wire: Wire, received: Received[Any]) -> Reply:
         """As every role, but nobody has to wait while the bank is asked or told.
@@ -150,7 +152,7 @@ class Gateway(Endpoint):
 
     def tell_bank(self) -> None:
         """Tell the bank what it has not taken note of yet: when the gateway starts, and from time to time."""
-        outbox.tell_all(self.store, self.issuer)
+        self._told_to = outbox.tell_all(self.store, self.issuer, self._told_to)
 
     def read(self, wire: Wire) -> Received[Any]:
         """Any request of a merchant."""

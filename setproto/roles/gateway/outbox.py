@@ -20,6 +20,8 @@ LATEST: Final = "outbox_latest"
 """Authorisation → place of the latest advice about it."""
 _FIRST, _NEXT = b"first", b"next"
 """Places in the queue: of the oldest advice that was not told, and of the next one."""
+_PART: Final = 256
+"""Places that are looked at in one go."""
 _TOLD: Final = b""
 """What is left in the place of an advice that was told."""
 
@@ -62,39 +64,49 @@ def ready(transaction: Transaction, since: int) -> dict[int, AdviceRecord]:
     found: dict[int, AdviceRecord] = {}
     for place in range(since, end(transaction)):
         record = _waiting(transaction, place)
-        if record is None:
-            continue
-        if record.after is None or record.after in found or _is_told(transaction, record.after):
+        if record is not None and (record.after in found or _may_be_told(transaction, record)):
             found[place] = record
     return found
 
 
-def tell(store: Store, issuer: Issuer, advices: Iterable[tuple[int, AdviceRecord]]) -> bool:
-    """Tell the bank these.  False if it does not answer: what it was not told goes on waiting."""
+def tell(store: Store, issuer: Issuer, advices: Iterable[tuple[int, AdviceRecord]]) -> None:
+    """Tell the bank these, until it does not answer: the rest goes on waiting."""
     for place, record in advices:
         try:
             issuer.advise(Advice(AdviceKind[record.kind], record.reference, record.authorization, record.amount))
         except NoReply:
-            return False
+            return
         with store.transaction() as transaction:
             _tick_off(transaction, place)
-    return True
 
 
-def tell_all(store: Store, issuer: Issuer) -> None:
-    """Tell the bank what waits now, in order.  What others tell at the same time it is told twice, and takes once."""
+def tell_all(store: Store, issuer: Issuer, since: int = 0) -> int:
+    """Tell the bank what waits at the place ``since`` or later, the oldest first; where to go on, if the queue is long.
+
+    What the bank does not answer to holds up nothing but what is about the same authorisation.  What others tell at the
+    same time it is told twice, and takes once.
+    """
     with store.transaction() as transaction:
-        places = range(_place(transaction, _FIRST), end(transaction))
-    for place in places:
+        first = max(since, _place(transaction, _FIRST))
+        places = range(first, end(transaction))
+        waiting = [place for place in places[:_PART] if _waiting(transaction, place) is not None]
+    for place in waiting:
         with store.transaction() as transaction:
-            record = _waiting(transaction, place)
-        if record is not None and not tell(store, issuer, [(place, record)]):
-            return
+            record = _waiting(transaction, place)  # or others have told it meanwhile
+            its_turn = record is not None and _may_be_told(transaction, record)
+        if record is not None and its_turn:
+            tell(store, issuer, [(place, record)])
+    return first + _PART if len(places) > _PART else 0
 
 
 def _waiting(transaction: Transaction, place: int) -> AdviceRecord | None:
     stored = transaction.get(OUTBOX, _key(place))
     return decode(AdviceRecord, stored) if stored else None
+
+
+def _may_be_told(transaction: Transaction, record: AdviceRecord) -> bool:
+    """Whether nothing about the same authorisation has to be told before."""
+    return record.after is None or _is_told(transaction, record.after)
 
 
 def _is_told(transaction: Transaction, place: int) -> bool:
