@@ -21,7 +21,7 @@ from setproto.client import PAYMENT, HTTPTransport
 from setproto.messages.wrapper import name_of
 from setproto.server import bank, public
 from setproto.server.config import BankConfig, MerchantConfig, load
-from setproto.server.founding import BRAND, found
+from setproto.server.founding import BRAND
 from setproto.shop.orders import OrderForm, Wanted
 from setproto.wallet.items import Wallet
 from setproto.wallet.paying import Standing, Till
@@ -30,7 +30,7 @@ from setproto.wallet.trust import read_shop
 from tests.outside.wire import Tap
 from tests.secrecy.scan import Scanner
 from tests.secrecy.world import random_pan, scanner_for
-from tests.server.parts import PATIENCE
+from tests.server.parts import PATIENCE, founded
 from tests.server.running import Running, up
 from tests.wallet.world import create
 
@@ -89,7 +89,7 @@ class Shopping:
     running: Running = field(init=False)
 
     def __post_init__(self) -> None:
-        found(self.directory, datetime.now(UTC))
+        founded(self.directory)
         self._tap("wallet", self.directory / "shop.toml", 'merchant = "http://127.0.0.1:')
         self._tap("gateway", self.directory / "merchant" / "merchant.toml", 'gateway = "http://127.0.0.1:')
         self._tap("bank", self.directory / "gateway" / "gateway.toml", 'bank = "127.0.0.1:')

@@ -377,4 +377,5 @@ def operations(
 
 @pytest.mark.prop("PX-18", "OT-2", "OT-3")
 def test_purchases_under_every_disturbance() -> None:
-    run_state_machine_as_test(Marketplace, settings=settings(stateful_step_count=50))
+    sixty = settings(max_examples=settings().max_examples * 3 // 5, stateful_step_count=50)
+    run_state_machine_as_test(Marketplace, settings=sixty)

@@ -36,7 +36,7 @@ from tests.registration.test_refusals import OTHERS
 pytestmark = pytest.mark.slow
 
 THOROUGH = os.environ.get("SETPROTO_HYPOTHESIS") == "thorough"
-EXAMPLES = 1000 if THOROUGH else 30
+EXAMPLES = 1000 if THOROUGH else 20
 P256 = key_suite("p256")
 POOL = [P256.generate_signature_key() for _ in range(2)]
 EXCHANGE_POOL = [P256.generate_exchange_key() for _ in range(3)]

@@ -32,7 +32,7 @@ every_place = pytest.mark.parametrize("place", PLACES, ids=named)
 every_protected = pytest.mark.parametrize("place", PROTECTED, ids=named)
 
 
-def bits(data: bytes, seed: str, count: int = 250, within: frozenset[int] | None = None) -> list[int]:
+def bits(data: bytes, seed: str, count: int = 125, within: frozenset[int] | None = None) -> list[int]:
     """One bit of ``count`` octets, of all or of those at these places."""
     lot = random.Random(seed)
     octets = sorted(range(len(data)) if within is None else within)

@@ -17,7 +17,7 @@ import hmac
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import chain, product
+from itertools import chain, islice, product
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -369,10 +369,12 @@ class Spy:
     def __post_init__(self) -> None:
         self.traffic, self.loot = tuple(self.traffic), tuple(self.loot)
         self.private_keys = {key for loot in self.loot for key in loot.private_keys}
-        self.keys = {*self.content_keys, *GUESSES}
+        self.keys = dict.fromkeys((*self.content_keys, *GUESSES))
+        """In the order in which they were learned."""
         self.shared_keys = {*GUESSES, *(key for loot in self.loot for key in loot.shared_keys)}
         self.back_keys = {*GUESSES, *(key for loot in self.loot for key in loot.back_keys)}
         self.gateways = frozenset(self.gateways)
+        self._neighbours = neighbours(self.traffic)
         self._beside: dict[bytes, set[frozenset[bytes]]] = {}
         self._tried: dict[bytes, list[int]] = {}
         """Sealed object → how many keys and places there were when everything was tried on it."""
@@ -393,7 +395,7 @@ class Spy:
             self.private_keys |= set(private_keys_in(blob))
             self.back_keys |= back_keys_in(blob)
             if self.greedy:
-                self.keys |= leaves_of(blob, 32)
+                self.keys |= dict.fromkeys(leaves_of(blob, 32))
 
     def _try_all(self) -> Iterator[bytes]:
         for raw, sealed in self.sealed.items():
@@ -402,26 +404,27 @@ class Spy:
                 state += [len(self.back_keys), len(self._beside[raw])]
             if raw in self.opened or self._tried.get(raw) == state:
                 continue
+            before = self._tried.get(raw, [0])[0]
             self._tried[raw] = state
-            for found in chain(self.keys, self._content_keys(sealed)):
+            for found in chain(islice(self.keys, before, None), self._content_keys(sealed, before)):
                 plain = None if found is None else sealed.open(found)
                 if plain is not None:
                     self.opened[raw] = plain
                     yield plain
                     break
 
-    def _content_keys(self, sealed: Sealed) -> Iterator[bytes | None]:
+    def _content_keys(self, sealed: Sealed, before: int) -> Iterator[bytes | None]:
         for key in self.private_keys:
             yield content_key(sealed, key)
-        for opening in self.openings(sealed):
+        for opening in self.openings(sealed, before):
             self.how[sealed.raw] = opening
             yield opening[2]
 
-    def openings(self, sealed: Sealed) -> Iterator[Opening]:
-        """Each shared key that opens an object, and how."""
+    def openings(self, sealed: Sealed, before: int = 0) -> Iterator[Opening]:
+        """Each shared key that opens an object, and how.  ``before``: so many of ``keys`` were tried already."""
         if sealed.info_tag != 0xA2:
             return
-        recipients, near = neighbours(self.traffic)
+        recipients, near = self._neighbours
         places = (place - recipients for place in self._beside[sealed.raw])
         beside = frozenset().union(*(place for place in places if len(place) <= TELLING))
         related = frozenset().union(*(near.get(identifier, frozenset()) for identifier in beside))
@@ -434,8 +437,8 @@ class Spy:
                     yield opening
         if self.greedy:
             context = element(0x06, oid(ACQ_CARD_CODE_MSG)) + key_identifier(sealed)
-            for key in self.keys - self.back_keys:
-                found = shared_content_key(sealed, key, context)
+            for key in islice(self.keys, before, None):
+                found = None if key in self.back_keys else shared_content_key(sealed, key, context)
                 if found is not None:
                     yield key, context, found
 

@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from setproto.bank.bank import Bank
+from setproto.ca.office import Office
 from setproto.card import PAN
 from setproto.client import HTTPTransport
 from setproto.errors import Unreachable
@@ -94,11 +97,18 @@ class Parts(Place):
             self.kill(role)
 
 
+def founded(directory: Path, *, database: str | None = None) -> None:
+    """A new shop, whose CA is quick to check its passphrase."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(Office.found.__func__.__kwdefaults__, "n", 1 << 4)  # type: ignore[attr-defined]
+        found(directory, datetime.now(UTC), database=database)
+
+
 @contextmanager
 def parts(directory: Path, *roles: str) -> Iterator[Parts]:
     """A new shop with these servers, or all, running and healthy."""
     if not directory.exists():
-        found(directory, datetime.now(UTC))
+        founded(directory)
     running = Parts(directory)
     try:
         with running.closing:

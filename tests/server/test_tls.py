@@ -16,8 +16,7 @@ from pki.keystore import dump_private_key
 from setproto.client import REGISTRATION, HTTPTransport, pinned
 from setproto.errors import Unreachable
 from setproto.reading.pem import to_pem
-from setproto.server.founding import found
-from tests.server.parts import Parts
+from tests.server.parts import Parts, founded
 
 
 def certify(directory: Path, name: str) -> None:
@@ -46,7 +45,7 @@ def certify(directory: Path, name: str) -> None:
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     directory = tmp_path_factory.mktemp("tls") / "shop"
-    found(directory, datetime.now(UTC))
+    founded(directory)
     certify(directory / "ca", "server")
     certify(directory / "ca", "other")
     (directory / "ca" / "tls-passphrase").write_text("of tls\n")

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
@@ -17,14 +16,14 @@ from setproto.card import PAN, Card, CardExpiry, luhn
 from setproto.client import HTTPTransport
 from setproto.errors import SetError
 from setproto.server.config import MerchantConfig, load
-from setproto.server.founding import BRAND, ROLES, found
+from setproto.server.founding import BRAND, ROLES
 from setproto.wallet.items import Wallet
 from setproto.wallet.paying import orders
 from setproto.wallet.vault import Vault
 from tests.faults.processes.ledgers import Ledgers
 from tests.faults.processes.shopper import HOLDER, PASSPHRASE, shopper
 from tests.processes import Command
-from tests.server.parts import PATIENCE, Parts
+from tests.server.parts import PATIENCE, Parts, founded
 
 EXPIRY = CardExpiry("203012")
 BALANCES = (500_000_00, 40_00, 300_000_00, 0, 90_00, 200_000_00)
@@ -200,7 +199,7 @@ def street(
     servers: tuple[str, ...] = ROLES,
 ) -> Iterator[Street]:
     """A new shop, running and healthy, and wallets that do not buy yet.  ``changed``: what is done before it starts."""
-    found(directory, datetime.now(UTC), database=database)
+    founded(directory, database=database)
     made = Street(directory, wallets)
     made.issue_cards()
     changed(made)
