@@ -76,7 +76,7 @@ def on_auth_req(gateway: Gateway, transaction: Transaction, received: Received[A
     earlier = records.find(transaction, merchant, tags.trans_ids.xid)
     code, approval, sale, baggage = AuthCode.approved, None, None, AuthResBaggage()
     try:
-        instruction = instruction_of(gateway, received.baggage, body, merchant, earlier)
+        instruction = instruction_of(gateway, received.baggage, body, earlier)
         record = _claim(transaction, instruction, body, merchant, earlier)
         check_limits(gateway, record)
         _check_amount(instruction, record, body)
