@@ -147,6 +147,28 @@ def test_a_token_is_used_by_another_request_while_the_bank_is_asked(scene: Scene
     assert scene.gateway(xid) == scene.bank() == Money(authorised=4000)
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["before the bank decides", "after it"])
+def test_the_merchant_gives_up_while_the_bank_is_asked(
+    scene: Scene, bank: Bank, before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = first_request(scene)
+    reversal, honest, said = scene.merchant.give_up(xid_of(scene)), bank.authorize, []
+
+    def authorize(request: AuthorizationRequest) -> AuthorizationDecision:
+        if before:
+            said.append(scene.asks(reversal))
+        decision = honest(request)
+        if not before:
+            said.append(scene.asks(reversal))
+        return decision
+
+    monkeypatch.setattr(bank, "authorize", authorize)
+    assert scene.answers(slow) == "noReply"
+    assert said == ["approved"]
+    scene.market.gateway.tell_bank()
+    assert scene.gateway(xid_of(scene)) == scene.bank() == Money()
+
+
 def test_the_money_is_held_for_the_slower_request(scene: Scene, bank: Bank) -> None:
     """The quicker one is declined, so that the PI may be used once more."""
     scene.market.account.opening = eur(5000)

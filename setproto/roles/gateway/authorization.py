@@ -79,7 +79,7 @@ def on_auth_req(gateway: Gateway, transaction: Transaction, received: Received[A
     try:
         if records.cancelled(transaction, merchant, tags.auth_rr_tags.rrpid):
             raise Refused(AuthCode.noReply, "given up by the merchant")
-        instruction = instruction_of(gateway, received.baggage, body, merchant, earlier)
+        instruction = instruction_of(gateway, received.baggage, body, earlier)
         record = _claim(transaction, instruction, body, merchant, earlier)
         check_limits(gateway, record)
         _check_amount(instruction, record, body)

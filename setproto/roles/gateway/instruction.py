@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -102,22 +102,23 @@ class OpenedPI:
 
 @dataclass(frozen=True)
 class Carried:
-    """What an AuthReq carries, opened before the transaction, and what the bank says to it once it was asked."""
+    """What an AuthReq carries, a PI opened before the transaction, and what the bank says to it once it was asked."""
 
     token: AuthToken | None
-    pi: OpenedPI | ProtocolError | None = field(repr=False)
-    """Or why it does not open: that is said only when it is this request's turn."""
+    pi: Instruction | ProtocolError | Refused | None
+    """Or why it is none: that is said only when it is this request's turn."""
     decision: AuthorizationDecision | None = None
 
 
 def opened(gateway: Gateway, received: Received[AuthReqData]) -> Received[AuthReqData]:
     """The request with a :class:`Carried` in the place of its baggage."""
     baggage: PaymentInstruction = received.baggage
-    pi: OpenedPI | ProtocolError | None = None
+    body, merchant = received.body, party_of(received.signed_by(), Role.merchant)
+    pi: Instruction | ProtocolError | Refused | None = None
     if baggage.pi is not None and baggage.auth_token is None:
         try:
-            pi = open_pi(gateway, baggage.pi, received.body.auth_req_item.auth_tags.trans_ids)
-        except ProtocolError as failure:
+            pi = from_pi(gateway, open_pi(gateway, baggage.pi, body.auth_req_item.auth_tags.trans_ids), body, merchant)
+        except (ProtocolError, Refused) as failure:
             pi = failure
     return replace(received, baggage=Carried(baggage.auth_token, pi))
 
@@ -257,17 +258,15 @@ def cap_token_fits(gateway: Gateway, token: bytes, record: PurchaseRecord, autho
     return data.merchant_id == record.merchant.name and data.auth_amt == authorization.amount
 
 
-def instruction_of(
-    gateway: Gateway, carried: Carried, body: AuthReqData, merchant: PartyID, record: PurchaseRecord | None
-) -> Instruction:
+def instruction_of(gateway: Gateway, carried: Carried, body: AuthReqData, record: PurchaseRecord | None) -> Instruction:
     """The instruction that an AuthReq carries, checked.  Refused with the AuthCode, or a ProtocolError."""
     if carried.token is not None:
         return from_token(gateway, carried.token, body, record)
     if carried.pi is None:
         raise ProtocolError("neither PI nor token", code=ErrorCode.decodingFailure)
-    if isinstance(carried.pi, ProtocolError):
+    if not isinstance(carried.pi, Instruction):
         raise carried.pi
-    return from_pi(gateway, carried.pi, body, merchant)
+    return carried.pi
 
 
 def check_limits(gateway: Gateway, record: PurchaseRecord) -> None:
