@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 from pki.der import GeneralizedTime, Implicit, Redacted, decode, encode, general_time, sequence, value_set
@@ -113,7 +113,7 @@ class Wallet:
     """The items in a vault.  ``repr`` shows nothing of them."""
 
     def __init__(
-        self, vault: Vault, *, clock: Clock = lambda: datetime.now().astimezone(), random: RandomBytes = os.urandom
+        self, vault: Vault, *, clock: Clock = lambda: datetime.now(UTC), random: RandomBytes = os.urandom
     ) -> None:
         self.vault = vault
         self.clock = clock
