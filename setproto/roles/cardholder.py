@@ -344,14 +344,15 @@ class Cardholder(Endpoint):
         if not same_purchase(body.trans_ids, record.shop.trans_ids):
             raise ProtocolError("another purchase", code=ErrorCode.unknownXID)
         _check_answer(question, body.rrpid, body.chall_c, body.request_digest)
-        if asked < record.heard:
+        signal, completion, code = _signal(body.pres_payload_seq)
+        # What was declined stays declined: nothing that was heard before can be newer than that.
+        if asked < record.heard and signal is not Signal.DECLINED:
             return Reply(events=(Event(EventKind.REPEATED, body.trans_ids.xid),))
         _check_shares(body.pres_payload_seq, record.install_recur_data)
-        signal, completion, code = _signal(body.pres_payload_seq)
         state = record.state
         if signal is not None and TABLE.allows(state, signal):
             state = TABLE.next(state, signal)
-        self._keep(transaction, replace(record, state=state, heard=asked))
+        self._keep(transaction, replace(record, state=state, heard=max(asked, record.heard)))
         events = [Event(EventKind.RESULT, body.trans_ids.xid, code, completion.name)]
         message = self._card_message(record, body)
         if message is not None:

@@ -179,6 +179,16 @@ class Shop:
         own = merchant.credentials
         return None if found is None else receipts.sign(found, own.signer, own.chain)
 
+    def told(self, lid_m: bytes, xid: bytes) -> bytes | None:
+        """What the buyer was answered to his PReq, if he was: for a card that was revoked since and cannot ask."""
+        with self.merchant.store.transaction() as transaction:
+            try:
+                known = records.purchase(transaction, xid).trans_ids.lid_m == lid_m
+            except UsageError:
+                known = False
+        answer = self.merchant.told(xid) if known else None
+        return None if answer is None else answer.data
+
     # --- the shop's people ------------------------------------------------------------------------
 
     def orders(self) -> list[dict[str, Any]]:
@@ -282,6 +292,13 @@ def application(shop: Shop, server: Server, config: MerchantConfig, learn: Calla
             raise Refusal(404, "there is no receipt")
         return Response(found, media_type=receipts.MEDIA_TYPE)
 
+    async def get_answer(request: Request) -> Response:
+        lid_m, xid = _octets(request.path_params["order"]), _octets(request.query_params.get("xid", ""))
+        found = await server.work(shop.told, lid_m, xid)
+        if found is None:
+            raise Refusal(404, "there is no answer yet")
+        return Response(found, media_type=PAYMENT)
+
     def for_operator(request: Request) -> None:
         """Elsewhere this interface is not there; here it opens to the secret."""
         if request.scope["server"][1] != config.operator.listen[1]:
@@ -317,6 +334,7 @@ def application(shop: Shop, server: Server, config: MerchantConfig, learn: Calla
             server.messages((PAYMENT, PAYMENT_INITIATION), shop.answer),
             server.route("POST", "/orders", post_order),
             server.route("GET", "/orders/{order}/receipt", get_receipt),
+            server.route("GET", "/orders/{order}/answer", get_answer),
             server.route("GET", "/merchant", get_merchant),
             server.route("GET", "/catalogue", get_catalogue),
             server.route("GET", "/operator/orders", get_orders),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Final, Protocol
@@ -223,7 +223,7 @@ class Till:
             raise UsageError(f"this attempt is {self._attempted(latest).value}")
         holder = self._holder(latest.card)
         self._keep(wanted.with_latest(replace(latest, at=general_time(self._wallet.clock()))))
-        return self._ask(wanted, holder, [holder.pay(latest.lid_c)])
+        return self._ask(wanted, holder, self._sending(holder.pay(latest.lid_c)))
 
     def settle(self, lid_m: bytes) -> Outcome:
         """Find out where an order stands; repeat its payment, or ask about it, if that is not known."""
@@ -233,10 +233,15 @@ class Till:
         latest = wanted.attempts[-1]
         holder = self._holder(latest.card)
         sent = holder.purchase(latest.lid_c).state is State.PREQ_SENT
-        outcome = self._ask(wanted, holder, [holder.pay(latest.lid_c)] if sent else [])
-        if outcome.standing is not Standing.PENDING:
-            return outcome
-        return self._ask(order(self._wallet, lid_m), holder, [holder.inquire(latest.lid_c)])
+        outcome = Outcome(Standing.PENDING)
+        if sent:
+            outcome = self._ask(wanted, holder, self._sending(holder.pay(latest.lid_c)))
+        if outcome.standing is Standing.PENDING:
+            outcome = self._ask(order(self._wallet, lid_m), holder, self._sending(holder.inquire(latest.lid_c)))
+        if outcome.standing is Standing.PENDING:
+            found = self._ask(order(self._wallet, lid_m), holder, self._published(lid_m, holder, latest))
+            outcome = found if found.standing is not Standing.PENDING else outcome
+        return outcome
 
     def refresh(self, lid_m: bytes) -> Outcome:
         """Ask what has become of a payment: captured or refunded since."""
@@ -245,7 +250,7 @@ class Till:
             return self.settle(lid_m)
         latest = wanted.attempts[-1]
         holder = self._holder(latest.card)
-        return self._ask(wanted, holder, [holder.inquire(latest.lid_c)])
+        return self._ask(wanted, holder, self._sending(holder.inquire(latest.lid_c)))
 
     def fetch_receipt(self, lid_m: bytes) -> VerifiedReceipt | None:
         """The merchant's receipt, verified and kept; None if there is none yet.
@@ -314,30 +319,37 @@ class Till:
 
     def _exchange(self, holder: Cardholder, message: Outgoing) -> Sequence[Event]:
         """Send, and let the cardholder check and write down the answer.  NotGenuine if it is refused."""
-        events = holder.handle(self._server.post(message.data, PAYMENT)).events
-        for event in events:
-            code = "" if event.code is None else event.code.name
-            if event.kind is EventKind.REFUSED:
-                raise NotGenuine(f"the answer of the merchant is refused: {code} {event.detail}")
-            if event.kind is EventKind.ERROR_RECEIVED:
-                raise Unreachable(f"the merchant cannot process the message: {code}")
-        return events
+        return _heard(holder, self._server.post(message.data, PAYMENT))
 
-    def _ask(self, wanted: OrderItem, holder: Cardholder, messages: Sequence[Outgoing]) -> Outcome:
-        """Send what is about the latest attempt; what is known afterwards, whatever the answers were."""
+    def _sending(self, message: Outgoing) -> Callable[[], bytes]:
+        return lambda: self._server.post(message.data, PAYMENT)
+
+    def _published(self, lid_m: bytes, holder: Cardholder, attempt: Attempt) -> Callable[[], bytes]:
+        """The answer to the payment as it lies at the merchant: one whose card was revoked is not answered any more."""
+
+        def get() -> bytes:
+            shop = holder.purchase(attempt.lid_c).shop
+            xid = b"" if shop is None else shop.trans_ids.xid
+            status, kind, data = self._server.request("GET", f"/orders/{lid_m.hex()}/answer?xid={xid.hex()}")
+            if (status, kind) != (200, PAYMENT):
+                raise Unreachable("there is no answer yet")
+            return data
+
+        return get
+
+    def _ask(self, wanted: OrderItem, holder: Cardholder, answer: Callable[[], bytes]) -> Outcome:
+        """Hear an answer that is about the latest attempt; what is known afterwards, whatever it was."""
         attempt, said = wanted.attempts[-1], ""
-        for message in messages:
-            try:
-                events = self._exchange(holder, message)
-            except (Unreachable, NotGenuine) as failure:
-                said = failure.detail
-                continue
-            for event in events:
-                if event.kind is EventKind.RESULT and event.code is not None:
-                    said = event.code.name
-                    attempt = self._noted(attempt, said)
-                elif event.kind is EventKind.MESSAGE:
-                    said = f"{said} ({event.detail})"
+        try:
+            events = _heard(holder, answer())
+        except (Unreachable, NotGenuine) as failure:
+            return Outcome(self.standing(wanted), failure.detail)
+        for event in events:
+            if event.kind is EventKind.RESULT and event.code is not None:
+                said = event.code.name
+                attempt = self._noted(attempt, said)
+            elif event.kind is EventKind.MESSAGE:
+                said = f"{said} ({event.detail})"
         if attempt != wanted.attempts[-1]:
             wanted = self._keep(wanted.with_latest(attempt))
         return Outcome(self.standing(wanted), said)
@@ -353,6 +365,18 @@ class Till:
         with self._wallet.vault.transaction() as transaction:
             transaction.put(ORDERS, changed.lid_m, encode(changed))
         return changed
+
+
+def _heard(holder: Cardholder, data: bytes) -> Sequence[Event]:
+    """What the cardholder makes of an answer.  NotGenuine if it is refused; Unreachable if it is an Error."""
+    events = holder.handle(data).events
+    for event in events:
+        code = "" if event.code is None else event.code.name
+        if event.kind is EventKind.REFUSED:
+            raise NotGenuine(f"the answer of the merchant is refused: {code} {event.detail}")
+        if event.kind is EventKind.ERROR_RECEIVED:
+            raise Unreachable(f"the merchant cannot process the message: {code}")
+    return events
 
 
 # --- reading --------------------------------------------------------------------------------------

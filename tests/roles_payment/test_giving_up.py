@@ -75,6 +75,23 @@ def test_who_waits_gets_an_answer_to_his_preq_too() -> None:
     assert scene.market.cardholder.purchase(scene.lid_c).state is cardholder.State.DECLINED
 
 
+def test_what_was_declined_counts_whenever_it_is_heard_and_what_was_approved_only_if_it_is_new() -> None:
+    """Nothing that was said before a decline can be newer; an approval may have been taken back since."""
+    scene = Waiting()
+    for lose, expected in (("AuthReq", cardholder.State.DECLINED), ("PRes", cardholder.State.RECEIVED)):
+        xid = scene.begin(lose)
+        if lose == "PRes":
+            scene.asks(scene.merchant.reverse(xid))
+        assert scene.told() == ("orderReceived", cardholder.State.RECEIVED)
+        if lose == "AuthReq":
+            assert scene.merchant.told(xid) is None
+            scene.merchant.give_up(xid)
+        pres = scene.merchant.told(xid)
+        assert pres is not None
+        scene.market.cardholder.handle(pres.data)
+        assert scene.market.cardholder.purchase(scene.lid_c).state is expected
+
+
 def test_the_order_can_be_paid_by_another_purchase() -> None:
     scene = Waiting()
     xid = scene.begin("AuthRes")

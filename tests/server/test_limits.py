@@ -93,6 +93,8 @@ def test_there_is_no_receipt_for_what_was_not_bought(shop: Running) -> None:
         "/orders/zz/receipt?xid=00",
         "/orders/00/receipt",
         "/orders/00/receipt?xid=x",
+        "/orders/00/answer?xid=00",
+        "/orders/zz/answer?xid=00",
     ):
         assert client.request("GET", path)[0] == 404
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from setproto.client import PAYMENT
 from setproto.messages.codes import CompletionCode
+from setproto.roles.ports import EventKind
 from setproto.server.founding import found
 from tests.server.parts import parts
 from tests.server.running import setproto
@@ -29,6 +31,12 @@ def test_a_sale_is_captured_at_once(tmp_path: Path) -> None:
         receipt = buyer.receipt(bought)
         assert receipt is not None
         assert (receipt.completion_code, str(receipt.captured)) == (CompletionCode.capturePerformed, "EUR 27.50")
+        path = f"/orders/{bought.lid_m.hex()}/answer?xid={bought.xid.hex()}"
+        status, kind, answer = shop.client("merchant").request("GET", path)
+        assert (status, kind) == (200, PAYMENT)
+        assert buyer.role.handle(answer).events[0].kind is EventKind.RESULT  # signed for this buyer
+        elsewhere = path.replace(bought.lid_m.hex(), "00" * 20)
+        assert shop.client("merchant").request("GET", elsewhere)[0] == 404
         nothing_left = setproto("merchant", "ship", "last", "--data", directory)
         assert nothing_left.stdout.endswith(": amountError\n")
         assert nothing_left.returncode == 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from pki import thumbprint
 from pki.der import decode
@@ -178,6 +179,34 @@ def test_T63_the_merchant_gives_up_and_another_card_is_tried(
     till.approach(order.lid_m, "full")
     assert till.pay(order.lid_m).standing is Standing.PAID
     assert street.paid() == [order.lid_m]
+
+
+def test_a_card_that_was_revoked_meanwhile_learns_that_it_did_not_pay(
+    street: Street, wallet: Wallet, till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The merchant takes no inquiry of it any more; what it answered to the payment lies there."""
+    order = till.quote(form())
+    till.approach(order.lid_m, "full")
+    merchant = street.market.merchant
+    with monkeypatch.context() as bank:
+        bank.setattr(street.market.issuer, "authorize", unanswered)
+        till.pay(order.lid_m)
+        outcome = till.settle(order.lid_m)
+    assert (outcome.standing, outcome.said) == (Standing.PENDING, "orderReceived")
+    own = wallet.card("full").registered
+    assert own is not None
+    serial = x509.load_der_x509_certificate(own.certificate).serial_number
+    street.office.tree.cca.revoke(serial, street.office.clock())
+    for crl in street.office.tree.crls(street.office.clock()):
+        merchant.validator.add_crl(crl)
+    outcome = till.settle(order.lid_m)
+    assert (outcome.standing, "revokedCertificate" in outcome.said) == (Standing.PENDING, True)
+    with merchant.store.transaction() as transaction:
+        xid = records.order(transaction, order.lid_m).xid
+    assert xid is not None
+    street.market.deliver(Role.merchant, merchant.give_up(xid))
+    assert till.settle(order.lid_m).standing is Standing.DECLINED
+    assert street.paid() == []
 
 
 def unanswered(request: AuthorizationRequest) -> AuthorizationDecision:

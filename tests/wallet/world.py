@@ -133,7 +133,11 @@ class Server:
 
     def request(self, method: str, path: str) -> tuple[int, str, bytes]:
         merchant = self.market.merchant
-        record = merchant.purchase(bytes.fromhex(path.partition("?xid=")[2]))
+        xid = bytes.fromhex(path.partition("?xid=")[2])
+        if "/answer?" in path:
+            told = merchant.told(xid)
+            return (404, "application/json", b"{}") if told is None else (200, "application/set-payment", told.data)
+        record = merchant.purchase(xid)
         with merchant.store.transaction() as transaction:
             gateway = merchant.gateway_id(transaction)
             made = books.receipt(transaction, record, merchant.party, gateway, self.market.clock())

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pki import CertificateKind, PathValidator, ValidatedCertificate
-from pki.der import general_time, replace
+from pki.der import decode, general_time, replace
 from setproto.amounts import CurrencyAmount, Ratio
 from setproto.errors import ErrorCode, ProtocolError, SignatureFailure, UsageError
 from setproto.messages.batch import BatchStatus, ReturnTransactionDetail
@@ -44,7 +44,7 @@ from setproto.messages.registry import (
     MessageType,
 )
 from setproto.messages.wrapper import MessageIDs, Wire
-from setproto.roles.answers import answer_key, keep_answer
+from setproto.roles.answers import ANSWERS, AnswerRecord, answer_key, keep_answer
 from setproto.roles.cardholder import hod_digest
 from setproto.roles.credentials import Credentials, label_party, party_of
 from setproto.roles.endpoint import Endpoint
@@ -287,6 +287,17 @@ class Merchant(Endpoint):
             self.begun(transaction, self.answer_preq(transaction, record.having(closed)))
         nothing = closed.amount.with_amount(0)
         return self.begun(transaction, requests.auth_rev_req(self, transaction, record, closed, nothing))
+
+    def told(self, xid: bytes) -> Outgoing | None:
+        """The answer to the PReq of a purchase, if there is one: signed for its cardholder, who may not be able to ask
+        for it any more.  UsageError if there is no such purchase."""
+        with self.store.transaction() as transaction:
+            ordered = records.purchase(transaction, xid).ordered
+            stored = None
+            if ordered is not None:
+                stored = transaction.get(ANSWERS, answer_key(ordered.cardholder, ordered.rrpid))
+        outgoing = () if stored is None else decode(AnswerRecord, stored).outgoing()
+        return next((message for message in outgoing if message.to is Role.cardholder), None)
 
     @staticmethod
     def _ready(transaction: Transaction, xid: bytes) -> PurchaseRecord:
