@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from setproto.cli.ca.desk import terminal
-from setproto.cli.console import complain, console
+from setproto.cli.console import complain, console, printable
 from setproto.cli.opening import (
     PassphraseFile,
     ShopFile,
@@ -62,9 +62,7 @@ def list_(file: ShopFile = None) -> None:
 
 
 def _item(item: dict[str, Any]) -> tuple[str, ...]:
-    shown = (str(item[key]) for key in ("id", "name", "unit_price", "description"))
-    # What a shop says is shown on a terminal.
-    return tuple("".join(letter if letter.isprintable() else "?" for letter in text) for text in shown)
+    return tuple(printable(str(item[key])) for key in ("id", "name", "unit_price", "description"))
 
 
 def buy(

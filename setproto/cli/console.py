@@ -46,9 +46,14 @@ def title(out: Console, text: str) -> None:
     out.print()
 
 
+def printable(text: str) -> str:
+    """What somebody else wrote, for a terminal: without what would control it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def complain(message: str) -> None:
     """One line on standard error."""
-    typer.echo(f"setproto: {' '.join(message.split())}", err=True)
+    typer.echo(f"setproto: {printable(' '.join(message.split()))}", err=True)
 
 
 def refuse(message: str, status: int = 2) -> NoReturn:

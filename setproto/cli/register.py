@@ -16,6 +16,7 @@ import typer
 from setproto.cli.ca.desk import KeyPassphraseFile, NewFiles, Out, key_passphrase, now, say
 from setproto.cli.ca.register import Account, Bin, Person, file_names, files_of, in_words, request_type
 from setproto.cli.ca.work import Prefix
+from setproto.cli.console import printable
 from setproto.cli.opening import ShopFile, answering, default_shop
 from setproto.client import HTTPTransport
 from setproto.crypto.cms import SecretKey
@@ -107,7 +108,7 @@ def _ask(applicant: Applicant, ca: HTTPTransport, person: str) -> None:
         try:
             told = send(applicant, ca, message)
             if told and told != said:
-                typer.echo(f"the CA says: {told}")
+                typer.echo(printable(f"the CA says: {told}"))
             said = told
         except Unreachable:
             pass

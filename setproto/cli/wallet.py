@@ -17,7 +17,7 @@ from rich.text import Text
 from setproto.audit import evidence
 from setproto.cli.audit import write
 from setproto.cli.ca.desk import AsJson, fingerprint, terminal
-from setproto.cli.console import console
+from setproto.cli.console import console, printable
 from setproto.cli.opening import (
     PassphraseFile,
     ShopFile,
@@ -241,7 +241,7 @@ def _fill(form: RegFormOrReferral, given: Mapping[str, str]) -> Mapping[str, str
     data = form.reg_form_data
     if data is None or data.reg_template is None:
         return {}
-    typer.echo(f"the CA says: {data.policy_text}")
+    typer.echo(printable(f"the CA says: {data.policy_text}"))
     answers = {}
     for asked in data.reg_template.reg_field_seq or []:
         name = asked.field_name
@@ -249,7 +249,7 @@ def _fill(form: RegFormOrReferral, given: Mapping[str, str]) -> Mapping[str, str
             answers[name] = given[name]
         elif asked.field_required and terminal():
             hint = "" if asked.field_desc is None else f" ({asked.field_desc})"
-            answers[name] = typer.prompt(f"{name}{hint}", hide_input=bool(asked.field_invisible), err=True)
+            answers[name] = typer.prompt(printable(f"{name}{hint}"), hide_input=bool(asked.field_invisible), err=True)
         elif asked.field_required:
             raise UsageError(f"the form asks for {name}: --answer {name}=…")
     return answers
@@ -259,7 +259,7 @@ def _said(label: str, done: Outcome) -> str:
     if done.state is State.COMPLETE:
         return f"registered: {label}"
     word = {State.PENDING: "not decided yet; ask again later", State.FORM_RECEIVED: "the form was filled in wrongly"}
-    return f"{label}: {word.get(done.state, 'refused')}{f': {done.said}' if done.said else ''}"
+    return f"{label}: {word.get(done.state, 'refused')}{f': {printable(done.said)}' if done.said else ''}"
 
 
 @wallet.command("list")

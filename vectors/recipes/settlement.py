@@ -347,6 +347,7 @@ def states(book: Book) -> None:
     captured(book)
     purged(book)
     other_payment(book)
+    given_up(book)
     in_anothers_name(book)
     sale(book)
     signed_error(book)
@@ -493,6 +494,17 @@ def other_payment(book: Book) -> None:
         ("PX-7", "rule 4.12.5"),
         flags=("Replay", "Business"),
     )
+
+
+def given_up(book: Book) -> None:
+    """§4.2: the merchant waited no longer; then its request arrives after all."""
+    scene = open_scene("payment given-up", book.suite)
+    scene.until("AuthReq")
+    market = scene.market
+    market.gateway.handle(market.merchant.give_up(scene.xid).data)
+    book.group(trader(scene, Role.gateway), secrets(scene, "gateway"))
+    mutation = "a request that its merchant has given up, and cancelled"
+    book.bad("authreq-given-up", scene.data, "AuthCode.noReply", "authreq", mutation, ("rule 4.2", "PX-9"))
 
 
 def in_anothers_name(book: Book) -> None:

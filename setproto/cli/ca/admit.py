@@ -17,6 +17,7 @@ from setproto.ca.office import Office
 from setproto.ca.registrar import Operator, certificate_authority
 from setproto.cli.ca.desk import DIR, AsJson, Database, Directory, PassphraseFile, now, unlocked
 from setproto.cli.ca.work import BrandName, brand_meant
+from setproto.cli.console import printable
 from setproto.errors import UsageError
 from setproto.messages.common import Role
 from setproto.roles.authority.ports import Approval, BusinessApplication
@@ -43,7 +44,8 @@ def waiting(
     for one in told:
         answers = ", ".join(f"{name} {value}" for name, value in one["answers"].items())
         kind = f"{one['role']}{' (renewal)' if one['renewal'] else ''}"
-        typer.echo(f"{one['reference']} {kind} {one['name']}, BIN {one['bin']}, account {one['account']}, {answers}")
+        said = f"{one['reference']} {kind} {one['name']}, BIN {one['bin']}, account {one['account']}, {answers}"
+        typer.echo(printable(said))
 
 
 def approve(
