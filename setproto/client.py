@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpParserError, HttpResponseParser
 
 from setproto.errors import Unreachable, UsageError
 from setproto.messages.wrapper import MAX_MESSAGE
@@ -70,8 +70,7 @@ class _Answer:
         """Whether nothing more is to be asked on this connection."""
 
     def take(self, octets: bytes) -> None:
-        """The next octets.  Unreachable where the answer ends too soon or not at all, HttpParserError or
-        HttpParserUpgrade if it is none."""
+        """The next octets.  Unreachable where the answer ends too soon or not at all, HttpParserError if it is none."""
         # What has no length is not taken: nobody could tell whether it is whole.
         if not octets:
             raise Unreachable("the answer broke off")
@@ -186,7 +185,7 @@ class HTTPTransport:
                     self._idle.append(connection)
                 else:
                     connection.close()
-        except (OSError, HttpParserError, HttpParserUpgrade) as failure:
+        except (OSError, HttpParserError) as failure:
             raise Unreachable(f"{self._url}: {type(failure).__name__}") from None
         except Unreachable as failure:
             raise Unreachable(f"{self._url}: {failure.detail}") from None
