@@ -208,7 +208,7 @@ def commands(of: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 def test_no_option_takes_a_passphrase() -> None:
     found = dict(commands(typer.main.get_command(group)))
-    assert len(found) == 19
+    assert len(found) == 22
     options = []
     for command in found.values():
         mine = [option for option in command.params if "passphrase" in str(option.opts)]

@@ -23,11 +23,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pki.der import encode
+from pki.der import decode, encode
 from setproto.errors import UsageError
 from setproto.messages.codes import BatchOperation
 from setproto.messages.common import Role
-from setproto.messages.payment import PaymentInstruction
+from setproto.messages.payment import EncB, PaymentInstruction
+from setproto.messages.wrapper import unwrap
 from setproto.roles.operations import OpState
 from tests.conservation.model import Terms
 from tests.conservation.world import NOW, World, cents, eur
@@ -180,9 +181,12 @@ class Conservation(RuleBasedStateMachine):
             amount = terms.signed if terms.first is None else terms.first
             with merchant.store.transaction() as transaction:
                 order = records.order(transaction, record.trans_ids.lid_m)
+                first = records.request(transaction, record.authorizations[0].auth_rrpid).request
+                pi = decode(PaymentInstruction, decode(EncB, unwrap(first).body).baggage).pi
+                assert pi is not None
                 bare = replace(record, auth_token=None)
                 message = requests.auth_req(
-                    merchant, transaction, bare, record.ordered, order, eur(amount), more=terms.first is not None
+                    merchant, transaction, bare, record.ordered, order, eur(amount), pi, more=terms.first is not None
                 )
                 kept = records.purchase(transaction, bought.xid)
                 records.keep(transaction, replace(kept, auth_token=record.auth_token))

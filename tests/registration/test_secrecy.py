@@ -140,7 +140,7 @@ class RegistrationSpy(Spy):
         self.contexts = there.contexts
         super().__init__(there.traffic, loot, content_keys, there.office.tree.suite.name)
 
-    def openings(self, sealed: Sealed) -> Iterator[Opening]:
+    def openings(self, sealed: Sealed, before: int = 0) -> Iterator[Opening]:
         if sealed.info_tag != 0xA2:
             return
         for key in self.back_keys:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.processes import Command
 from tests.server.buyer import Buyer
 from tests.server.parts import PATIENCE, Parts, parts
-from tests.server.running import command, environment, setproto
+from tests.server.running import setproto
 
 ACQUIRER = ("--acquirer", "Acquiring Bank")
 SHOWN = ("--shown-as", "Second Hand Books", "--city", "Capital")
@@ -32,18 +33,12 @@ def ca(shop: Parts, *arguments: str) -> subprocess.CompletedProcess[str]:
     return setproto("ca", *arguments, *place)
 
 
-def applying(shop: Parts, role: str, name: str, out: Path) -> subprocess.Popen[str]:
-    """``setproto register``, which waits."""
+def applying(shop: Parts, role: str, name: str, out: Path, said: Path) -> Command:
+    """``setproto register``, which waits; what it says goes into a file."""
     options = ("--bin", "411111", "--account", "DE 42", "--person", "Grace Hopper", "--name", role)
     files = ("--shop", shop.directory / "shop.toml", "--out", out)
     passphrase = ("--key-passphrase-file", shop.directory / "merchant" / "passphrase")
-    return subprocess.Popen(
-        command("register", role, name, *options, *files, *passphrase),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment(),
-    )
+    return Command("setproto", "register", role, name, *options, *files, *passphrase, output=said)
 
 
 def waiting(shop: Parts, name: str) -> dict[str, Any]:
@@ -59,7 +54,8 @@ def waiting(shop: Parts, name: str) -> dict[str, Any]:
 
 
 def test_a_second_merchant_joins_and_sells(shop: Parts, tmp_path: Path) -> None:
-    process = applying(shop, "merchant", "M-2002", shop.directory / "merchant-2")
+    said = tmp_path / "said"
+    process = applying(shop, "merchant", "M-2002", shop.directory / "merchant-2", said)
     one = waiting(shop, "M-2002")
     assert (one["role"], one["bin"], one["account"], one["answers"]) == (
         "merchant",
@@ -71,10 +67,9 @@ def test_a_second_merchant_joins_and_sells(shop: Parts, tmp_path: Path) -> None:
     assert incomplete.returncode == 2
     approved = ca(shop, "approve", one["reference"][:12], *ACQUIRER, *SHOWN)
     assert approved.stdout == "approved: M-2002\n"
-    said, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, said
-    assert "the CA says: waits for the operator of this hierarchy" in said
-    assert "CN=Second Hand Books" in said
+    assert process.wait(PATIENCE) == 0, said.read_text()
+    assert "the CA says: waits for the operator of this hierarchy" in said.read_text()
+    assert "CN=Second Hand Books" in said.read_text()
     assert "nothing waits" in ca(shop, "refuse", one["reference"], "--reason", "too late").stderr
 
     config = (shop.directory / "merchant" / "merchant.toml").read_text()
@@ -105,22 +100,21 @@ def free_port() -> int:
 
 
 def test_a_gateway_applies_too_and_can_be_turned_away(shop: Parts, tmp_path: Path) -> None:
-    process = applying(shop, "gateway", "gateway-2", tmp_path / "gateway")
+    said = tmp_path / "said"
+    process = applying(shop, "gateway", "gateway-2", tmp_path / "gateway", said)
     one = waiting(shop, "gateway-2")
     assert "gateway gateway-2, BIN 411111" in ca(shop, "waiting").stdout
     assert ca(shop, "refuse", one["reference"], "--reason", "not known here").returncode == 0
-    said, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 2
-    assert "the CA refuses: not known here" in said
+    assert process.wait(PATIENCE) == 2
+    assert "the CA refuses: not known here" in said.read_text()
     assert not list((tmp_path / "gateway").iterdir()), "nothing is left behind"
 
 
 @pytest.mark.prop("PX-13")
 def test_nobody_joins_under_the_name_of_another(shop: Parts, tmp_path: Path) -> None:
-    process = applying(shop, "merchant", "M-1001", tmp_path / "thief")
+    process = applying(shop, "merchant", "M-1001", tmp_path / "thief", tmp_path / "said")
     one = waiting(shop, "M-1001")
     refused = ca(shop, "approve", one["reference"], *ACQUIRER, *SHOWN)
     assert (refused.returncode, "M-1001 has a certificate that is valid" in refused.stderr) == (2, True)
     ca(shop, "refuse", one["reference"], "--reason", "you are not M-1001")
     assert process.wait(PATIENCE) == 2
-    process.communicate()

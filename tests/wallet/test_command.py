@@ -176,7 +176,7 @@ def test_an_order_form_that_makes_no_sense(ready: Path) -> None:
 
 
 def test_a_purchase_that_is_interrupted_is_resumed(street: Street, ready: Path) -> None:
-    street.server.lose = lambda name: "back" if name in ("PReq", "InqReq") else None
+    street.server.lose = lambda name: "back" if name in ("PReq", "InqReq", "answer") else None
     told = run(*BUY, "--card", "full", "--yes", status=1).output
     assert "setproto wallet resume" in told
     assert "the same order is not decided yet" in run(*BUY, "--card", "full", "--yes", status=2).stderr

@@ -135,6 +135,8 @@ class Server:
         merchant = self.market.merchant
         xid = bytes.fromhex(path.partition("?xid=")[2])
         if "/answer?" in path:
+            if self.lose("answer"):
+                raise Unreachable("no answer")
             told = merchant.told(xid)
             return (404, "application/json", b"{}") if told is None else (200, "application/set-payment", told.data)
         record = merchant.purchase(xid)
