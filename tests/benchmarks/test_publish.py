@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import BenchmarkError, plots
-from benchmarks.publish import FOLDER, MARKS, ROOT, between, full, headline, publish
+from benchmarks.publish import FOLDER, MARKS, ROOT, between, full, headline, publish, targets
 from benchmarks.report import by_id, read
 
 
@@ -19,6 +19,21 @@ def test_the_readme_shows_the_report() -> None:
 
 def test_the_full_table_is_that_of_the_report() -> None:
     assert (FOLDER / "README.md").read_text(encoding="utf-8") == full(read(FOLDER / "report.json"))
+
+
+def test_what_was_aimed_at_stands_beside_what_was_measured() -> None:
+    results = {
+        "cms.verify.p256": {"ratio_to_floor": 1.36},
+        "bound.cms.verify.p256": {"ratio_to_floor": 1.12},
+        "cms.sign.p256": {"ratio_to_floor": 1.25},
+        "scale.processes.2.p256": {"efficiency": 0.9},
+        "scale.bare_processes.2.p256": {"efficiency": 0.95},
+    }
+    assert targets(results).splitlines()[2:] == [
+        "| `cms.sign.p256` | ≤ 1.3 | 1.25 |  |  |",
+        "| `cms.verify.p256` | ≤ 1.15 | 1.36 | 1.12 | not met |",
+        "| two processes ÷ one | ≥ 1.9 | 1.80 | 1.90 | not met |",
+    ]
 
 
 def test_the_report_has_every_suite_and_every_drawing() -> None:
