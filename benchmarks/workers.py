@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection
@@ -17,7 +17,6 @@ from benchmarks.floor import record, replay
 from benchmarks.measure import Case, Progress, Settings, result
 from benchmarks.purchase import Shop
 from benchmarks.raw import Raw
-from setproto.roles.cardholder import Order
 
 KINDS: Final = ("processes", "threads", "bare_processes")
 """The last do the raw operations of a purchase and nothing else: what the cores give, whatever the program does."""
@@ -86,16 +85,16 @@ def _work(kind: str, suite: str, orders: Connection) -> None:
         shop = Shop(suite)
         for _ in range(3):
             shop.check()
-        run: Callable[[Order], object] = shop.buy
-        if kind == "bare_processes":
-            bare = replay(Raw(suite), record(partial(shop.buy, shop.order())))
-            run = lambda order: bare()  # noqa: E731
+        bare = replay(Raw(suite), record(partial(shop.buy, shop.order()))) if kind == "bare_processes" else None
         while each := orders.recv():
             agreed = [shop.order() for _ in range(each)]
             orders.send("ready")
             orders.recv()
             for order in agreed:
-                run(order)
+                if bare is None:
+                    shop.buy(order)
+                else:
+                    bare()
             orders.send("done")
 
 
