@@ -344,7 +344,7 @@ class Party(ABC):
     def handle(self, data: bytes) -> Reply:
         """Process one message: bytes in; messages to send and events out.
 
-        Never raises for anything the peer sent.  Nothing is looked up or changed before the message is verified;
+        Never raises for anything the peer sent.  Nothing is changed before the message is verified;
         the state changes and the answers that announce them commit in one transaction; a refused message changes
         nothing.
         """

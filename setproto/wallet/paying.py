@@ -201,7 +201,11 @@ class Till:
         lid_c, message = holder.start(Order(wanted.lid_m, wanted.description, wanted.amount))
         now = general_time(self._wallet.clock())
         wanted = self._keep(replace(wanted, attempts=[*wanted.attempts, Attempt(card=card, lid_c=lid_c, at=now)]))
-        shown = [event for event in self._exchange(holder, message) if event.kind is EventKind.MERCHANT_SHOWN]
+        shown = [
+            event
+            for event in _heard(holder, self._server.post(message.data, PAYMENT))
+            if event.kind is EventKind.MERCHANT_SHOWN
+        ]
         if not shown:
             raise NotGenuine("the merchant has not proved who it is")
         name, agreed = shown[0].detail, description.read(wanted.description).merchant
@@ -316,10 +320,6 @@ class Till:
                 journal=True,
             )
         return self._holders[label]
-
-    def _exchange(self, holder: Cardholder, message: Outgoing) -> Sequence[Event]:
-        """Send, and let the cardholder check and write down the answer.  NotGenuine if it is refused."""
-        return _heard(holder, self._server.post(message.data, PAYMENT))
 
     def _sending(self, message: Outgoing) -> Callable[[], bytes]:
         return lambda: self._server.post(message.data, PAYMENT)
