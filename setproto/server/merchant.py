@@ -144,7 +144,7 @@ class Shop:
         for rrpid in waiting:
             try:
                 message = self.merchant.again(rrpid, self._patience)
-                if message is None or unwrap(message.data).header.rrpid != rrpid:
+                if message is None or message.rrpid != rrpid:
                     with self._lock:
                         self._waiting.discard(rrpid)
                 if message is not None:

@@ -120,7 +120,8 @@ def ask_again(merchant: Merchant, transaction: Transaction, request: RequestReco
     message_type = MESSAGES[request.tag]
     # The clock may have been set back since: a date to come would be refused as one that is long past.
     if abs(merchant.clock() - request.sent.as_datetime()) < MAX_AGE / 2:
-        return Outgoing(message_type.recipient_from(Role.merchant), request.name, request.request)
+        to = message_type.recipient_from(Role.merchant)
+        return Outgoing(to, request.name, request.request, rrpid=request.rrpid)
     body = decode(message_type.body, request.body)
     rrpid, trans_ids = message_type.locate(body)
     over = merchant.header(rrpid, MessageIDs.of(trans_ids))
@@ -130,7 +131,7 @@ def ask_again(merchant: Merchant, transaction: Transaction, request: RequestReco
     sent = merchant.protect(message_type, over, body, recipient=recipient, baggage=baggage_of(request))
     changed = replace(request, body=sent.body, sent=over.date, request=sent.outgoing.data)
     records.keep_request(transaction, changed)
-    return sent.outgoing
+    return replace(sent.outgoing, rrpid=request.rrpid)
 
 
 def baggage_of(request: RequestRecord) -> bytes | None:
