@@ -37,6 +37,7 @@ from benchmarks.purchase import Shop
 from benchmarks.raw import UNIT, Raw, Run
 from pki import CertificateKind
 from setproto.crypto import sealed, signed
+from setproto.crypto.parts import ID_DATA
 from setproto.market import Market
 from setproto.messages.common import Role
 
@@ -152,8 +153,8 @@ def _cms(market: Market) -> Library:
     certificate = market.merchant.validated(key.certificate, CertificateKind.GATEWAY_EXCHANGE, gateway.chain)
     certify(signer.certificate, market.cardholder.credentials.chain)
     return Library(
-        sign=lambda content: signer.sign(content, signed.ID_DATA),
-        verify=lambda made: signed.verify(made, content_type=signed.ID_DATA, certify=certify).content,
+        sign=lambda content: signer.sign(content, ID_DATA),
+        verify=lambda made: signed.verify(made, content_type=ID_DATA, certify=certify).content,
         seal=lambda content: sealed.seal(content, sealed.Recipient(certificate), context=b""),
         open=lambda made: sealed.unseal(made, key, context=b"").content,
     )

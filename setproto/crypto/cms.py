@@ -9,6 +9,7 @@ What comes back has another type than what went in (:class:`Verified`, :class:`O
 asks for verified content cannot be given anything else.
 """
 
+from setproto.crypto.parts import ID_DATA
 from setproto.crypto.sealed import (
     BareRecipient,
     BareRecipientKey,
@@ -20,8 +21,6 @@ from setproto.crypto.sealed import (
     unseal,
 )
 from setproto.crypto.signed import (
-    ID_DATA,
-    ID_SIGNED_DATA,
     NOTHING,
     Enclosed,
     Signer,
@@ -32,7 +31,6 @@ from setproto.crypto.signed import (
 
 __all__ = [
     "ID_DATA",
-    "ID_SIGNED_DATA",
     "NOTHING",
     "BareRecipient",
     "BareRecipientKey",

@@ -28,20 +28,19 @@ def _label(label: str) -> bytes:
 
 def framed(label: str, *parts: bytes) -> bytes:
     """The contents of the DER of SEQUENCE {label UTF8String, part OCTET STRING …}: for ``digest_after``."""
-    return _after(_label(label), parts)
+    return _followed(_label(label), parts)
 
 
-def _after(begin: bytes, parts: tuple[bytes, ...]) -> bytes:
-    # Joined once: dozens are made in a purchase.
-    pieces = [begin]
+def _followed(framed: bytes, parts: tuple[bytes, ...]) -> bytes:
     for part in parts:
-        pieces += (head(0x04, len(part)), part)
-    return b"".join(pieces)
+        framed += head(0x04, len(part)) + part
+    return framed
 
 
 def digest_after(begin: bytes, *parts: bytes) -> bytes:
     """``digest`` of a label and parts that are ``framed`` already, and these parts after them."""
-    return hashlib.sha256(tlv(0x30, _after(begin, parts))).digest()
+    content = _followed(begin, parts)
+    return hashlib.sha256(head(0x30, len(content)) + content).digest()
 
 
 def digest(label: str, *parts: bytes) -> bytes:

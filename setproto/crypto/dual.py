@@ -118,15 +118,11 @@ def _part_begins(form: x509.ObjectIdentifier, part: x509.ObjectIdentifier, suite
 
 
 @lru_cache(maxsize=256)
-def _to_be_signed(part_types: tuple[x509.ObjectIdentifier, ...], suite: str) -> tuple[bytes, ...]:
-    """What is signed with digests of zeros, cut up: before the first digest, the digest, what is between, and so on."""
+def _before_digests(part_types: tuple[x509.ObjectIdentifier, ...], suite: str) -> tuple[bytes, ...]:
+    """What stands before each digest in what is signed."""
     parts = [tlv(0x30, oid_tlv(oid), tlv(0x04, bytes(DIGEST_SIZE))) for oid in part_types]
     begin = tlv(0x30, b"\x02\x01\x01", tlv(0x0C, suite.encode()), tlv(0x30, *parts))[: -sum(map(len, parts))]
-    pieces = [begin]
-    for part in parts:
-        pieces[-1] += part[:-DIGEST_SIZE]
-        pieces += [part[-DIGEST_SIZE:], b""]
-    return tuple(pieces)
+    return begin + parts[0][:-DIGEST_SIZE], *(part[:-DIGEST_SIZE] for part in parts[1:])
 
 
 @dataclass(frozen=True)
@@ -146,24 +142,24 @@ class Form:
 
     def to_be_signed(self, digests: Mapping[x509.ObjectIdentifier, bytes], suite: str) -> bytes:
         """SEQUENCE {version 1, suite UTF8String, SEQUENCE OF SEQUENCE {type OID, digest OCTET STRING}}."""
-        pieces = list(_to_be_signed(self.part_types, suite))
-        for place, oid in enumerate(self.part_types):
-            if len(digests[oid]) != DIGEST_SIZE:  # its length is written already
-                raise SignatureFailure(f"a digest has {DIGEST_SIZE} octets")
-            pieces[2 * place + 1] = digests[oid]
-        return b"".join(pieces)
+        signed = b""
+        for before, oid in zip(_before_digests(self.part_types, suite), self.part_types, strict=True):
+            digest = digests.get(oid, b"")
+            if len(digest) != DIGEST_SIZE:  # its length is written already
+                raise SignatureFailure(f"every part has a digest of {DIGEST_SIZE} octets")
+            signed += before + digest
+        return signed
 
     def sign(self, signer: Signer, parts: Iterable[Part], *, certificates: Iterable[bytes] = ()) -> DualSignature:
         """Sign all parts with one signature: exactly one part of each type of the form.
 
         ``certificates`` (DER) are enclosed for whoever has to validate the signer's.
         """
-        by_type: dict[x509.ObjectIdentifier, Part] = {}
-        for part in parts:
-            if part.type in by_type:
-                raise ValueError("two parts of one type")
-            by_type[part.type] = part
-        if set(by_type) != set(self.part_types):
+        parts = tuple(parts)
+        by_type = {part.type: part for part in parts}
+        if len(by_type) != len(parts):
+            raise ValueError("two parts of one type")
+        if by_type.keys() != {*self.part_types}:
             raise ValueError("the parts are not those of the form")
         suite = signer.suite.name
         digests = {oid: self.digest(by_type[oid], suite) for oid in self.part_types}
@@ -182,10 +178,10 @@ class Form:
         SignatureFailure if a part is missing, has another type, or the signature does not hold.
         """
         shown = {part.type: self.digest(part, suite) for part in view.parts}
-        digests = {**view.hidden, **shown}
-        count = len(view.parts) + len(view.hidden)
-        if not shown or count != len(self.part_types) or set(digests) != set(self.part_types):
+        # As many as the form has, and to_be_signed finds one of each type: so each is there once, shown or hidden.
+        if not shown or len(view.parts) + len(view.hidden) != len(self.part_types):
             raise SignatureFailure("the parts are not those of the form")
+        digests = {**view.hidden, **shown}
         verified = verify(
             view.signature,
             content_type=self.content_type,

@@ -10,7 +10,7 @@ A key-exchange key cannot sign.  Whoever has it proves that by opening what was 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -23,41 +23,22 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from pki import key_suite
-from pki.der import TLV, Explicit, SetOf, Size, as_received, decode, sequence, tlv
 from pki.der import DecodingFailure as NotDER
+from pki.der import tlv
 from pki.suites import key_identifier, public_key_der
-from setproto.crypto.digests import equal
+from setproto.crypto.parts import SIGNED_DATA, content_info, signed_data
 from setproto.crypto.signed import (
     CONTENT_TYPE,
-    ID_SIGNED_DATA,
     MESSAGE_DIGEST,
     PROTECTION,
-    EncapsulatedContentInfo,
-    SignerInfo,
     algorithm_protection,
     attribute,
     oid_tlv,
+    signed_data_begins,
+    signer_infos,
 )
 from setproto.crypto.suites import Suite, suite
 from setproto.errors import DecodingFailure, SignatureFailure
-
-
-@sequence
-class BareSignedData:
-    """SignedData with one signer and no certificate."""
-
-    version: int
-    digest_algorithms: Annotated[SetOf[TLV], Size(min=1, max=1)]
-    encap_content_info: EncapsulatedContentInfo
-    signer_infos: Annotated[SetOf[SignerInfo], Size(min=1, max=1)]
-
-
-@sequence
-class BareContentInfo:
-    """ContentInfo holding it."""
-
-    content_type: x509.ObjectIdentifier
-    content: Annotated[BareSignedData, Explicit(0)]
 
 
 def _attributes(chosen: Suite, content_type: x509.ObjectIdentifier, content: bytes) -> bytes:
@@ -74,23 +55,17 @@ def prove(private_key: Any, suite_name: str, content: bytes, content_type: x509.
     """A detached signature over ``content`` by a key that has no certificate; DER of a ContentInfo."""
     chosen = suite(suite_name)
     attributes = _attributes(chosen, content_type, content)
-    signer_info = tlv(
-        0x30,
-        b"\x02\x01\x03",
-        tlv(0x80, key_identifier(private_key.public_key())),
-        chosen.digest_algorithm,
-        b"\xa0" + attributes[1:],
-        chosen.signature_algorithms[0],
-        tlv(0x04, chosen.sign(private_key, attributes)),
-    )
-    signed_data = tlv(
-        0x30,
-        b"\x02\x01\x03",
-        tlv(0x31, chosen.digest_algorithm),
+    return content_info(
+        SIGNED_DATA,
+        signed_data_begins(3, chosen.digest_algorithm),
         tlv(0x30, oid_tlv(content_type)),
-        tlv(0x31, signer_info),
+        signer_infos(
+            chosen,
+            tlv(0x80, key_identifier(private_key.public_key())),
+            attributes,
+            chosen.sign(private_key, attributes),
+        ),
     )
-    return tlv(0x30, oid_tlv(ID_SIGNED_DATA), tlv(0xA0, signed_data))
 
 
 def check_possession(
@@ -102,24 +77,23 @@ def check_possession(
     """
     chosen = suite(suite_name)
     try:
-        info = decode(BareContentInfo, proof)
+        read = signed_data(proof)
     except NotDER as failure:
         raise DecodingFailure(str(failure)) from None
-    signed_data, signer_info = info.content, info.content.signer_infos.as_list()[0]
-    if info.content_type != ID_SIGNED_DATA or (signed_data.version, signer_info.version) != (3, 3):
-        raise DecodingFailure("not a SignedData of version 3")
+    if (read.version, read.signer_version) != (3, 3) or (read.certificates, read.crls) != (None, None):
+        raise DecodingFailure("not a SignedData of version 3 without certificates")
     expected = _attributes(chosen, content_type, content)
     if (
-        signed_data.encap_content_info.content_type != content_type
-        or signed_data.encap_content_info.content is not None
-        or signer_info.sid != key_identifier(public_key)
-        or as_received(signed_data.digest_algorithms.as_list()[0]) != chosen.digest_algorithm
-        or as_received(signer_info.digest_algorithm) != chosen.digest_algorithm
-        or as_received(signer_info.signature_algorithm) != chosen.signature_algorithms[0]
-        or not equal(as_received(signer_info.signed_attrs), b"\xa0" + expected[1:])
+        read.content_type != oid_tlv(content_type)
+        or read.content is not None
+        or read.sid != key_identifier(public_key)
+        or read.digest_algorithms != chosen.digest_algorithm
+        or read.digest_algorithm != chosen.digest_algorithm
+        or read.signature_algorithm != chosen.signature_algorithms[0]
+        or read.signed_attributes != expected
     ):
         raise SignatureFailure("not a proof of possession of this key for this content")
-    chosen.verify(public_key, signer_info.signature, expected)
+    chosen.verify(public_key, read.signature, expected)
 
 
 def load_signature_key(spki: bytes, suite_name: str) -> Any:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidTag
@@ -20,47 +20,20 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
 
 from pki import key_suite, subject_key_identifier
-from pki.der import TLV, Explicit, Implicit, SetOf, Size, as_received, decode, sequence, tlv
 from pki.der import DecodingFailure as NotDER
+from pki.der import head, tlv
 from pki.suites import key_identifier
+from setproto.crypto.parts import AUTH_ENVELOPED_DATA, DATA, auth_enveloped_data, content_info
 from setproto.crypto.recipients import KEY_MANAGEMENT, KEY_SIZE, KeyManagement, NotForThisKey, SharedKey
-from setproto.crypto.signed import ID_DATA, TrustedCertificate, oid_tlv, readable
+from setproto.crypto.signed import TrustedCertificate, readable
 from setproto.errors import DecryptionFailure
 
-ID_AUTH_ENVELOPED_DATA: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.16.1.23")
 _NONCE_SIZE: Final = 12
 _TAG_SIZE: Final = 16
 _GCM_BEGINS: Final = bytes.fromhex("301e 060960864801650304012e 3011 040c")
 _GCM_ENDS: Final = b"\x02\x01\x10"
 """AlgorithmIdentifier of AES-256-GCM, before the nonce and after it: a tag of 16 octets, never the default of 12, so
 it is written (RFC 5084 §3.2)."""
-
-
-@sequence
-class EncryptedContentInfo:
-    """EncryptedContentInfo (RFC 5652 §6.1)."""
-
-    content_type: x509.ObjectIdentifier
-    algorithm: TLV
-    encrypted_content: Annotated[bytes, Implicit(0)]
-
-
-@sequence
-class AuthEnvelopedData:
-    """AuthEnvelopedData for one recipient, without attributes (RFC 5083 §2.1)."""
-
-    version: int
-    recipient_infos: Annotated[SetOf[TLV], Size(min=1, max=1)]
-    auth_encrypted_content_info: EncryptedContentInfo
-    mac: bytes
-
-
-@sequence
-class SealedContentInfo:
-    """ContentInfo holding AuthEnvelopedData."""
-
-    content_type: x509.ObjectIdentifier
-    content: Annotated[AuthEnvelopedData, Explicit(0)]
 
 
 @dataclass(frozen=True)
@@ -157,15 +130,18 @@ def seal(content: bytes, recipient: Recipient | BareRecipient | SecretKey, *, co
     nonce = os.urandom(_NONCE_SIZE)
     encrypted = AESGCM(content_key).encrypt(nonce, content, None)
     info = recipient.key_management.wrap(content_key, recipient.public_key, recipient.identifier, context)
-    algorithm = b"".join((_GCM_BEGINS, nonce, _GCM_ENDS))
-    enveloped = tlv(
-        0x30,
-        b"\x02\x01\x00",
-        tlv(0x31, info),
-        tlv(0x30, oid_tlv(ID_DATA), algorithm, tlv(0x80, encrypted[:-_TAG_SIZE])),
-        tlv(0x04, encrypted[-_TAG_SIZE:]),
+    # The algorithm, and [0] IMPLICIT OCTET STRING.
+    cipher = (_GCM_BEGINS, nonce, _GCM_ENDS, head(0x80, len(content)), encrypted[:-_TAG_SIZE])
+    return readable(
+        content_info(
+            AUTH_ENVELOPED_DATA,
+            b"\x02\x01\x00",
+            tlv(0x31, info),
+            tlv(0x30, DATA, *cipher),
+            head(0x04, _TAG_SIZE),
+            encrypted[-_TAG_SIZE:],
+        )
     )
-    return readable(tlv(0x30, oid_tlv(ID_AUTH_ENVELOPED_DATA), tlv(0xA0, enveloped)))
 
 
 def unseal(data: bytes, key: RecipientKey | BareRecipientKey | SecretKey, *, context: bytes) -> Opened:
@@ -175,24 +151,14 @@ def unseal(data: bytes, key: RecipientKey | BareRecipientKey | SecretKey, *, con
     error without detail: the opener must not be an oracle (RFC 3218 §2.3; set-protocol.md §7).
     """
     try:
-        envelope = decode(SealedContentInfo, data)
-        enveloped = envelope.content
-        encrypted = enveloped.auth_encrypted_content_info
-        algorithm = as_received(encrypted.algorithm)
-        nonce = algorithm[len(_GCM_BEGINS) :][:_NONCE_SIZE]
-        if (
-            envelope.content_type != ID_AUTH_ENVELOPED_DATA
-            or enveloped.version != 0
-            or encrypted.content_type != ID_DATA
-            or algorithm != b"".join((_GCM_BEGINS, nonce, _GCM_ENDS))
-            or len(enveloped.mac) != _TAG_SIZE
-        ):
+        enveloped = auth_enveloped_data(data)
+        nonce = enveloped.algorithm[len(_GCM_BEGINS) :][:_NONCE_SIZE]
+        if enveloped.algorithm != b"".join((_GCM_BEGINS, nonce, _GCM_ENDS)) or len(enveloped.mac) != _TAG_SIZE:
             raise NotForThisKey
-        info = enveloped.recipient_infos.as_list()[0]
-        content_key = key.key_management.unwrap(as_received(info), key.private_key, key.identifier, context)
+        content_key = key.key_management.unwrap(enveloped.recipient_info, key.private_key, key.identifier, context)
         if len(content_key) != KEY_SIZE:
             raise NotForThisKey
-        content = AESGCM(content_key).decrypt(nonce, encrypted.encrypted_content + enveloped.mac, None)
+        content = AESGCM(content_key).decrypt(nonce, enveloped.encrypted_content + enveloped.mac, None)
     except (NotDER, NotForThisKey, InvalidTag, InvalidUnwrap, ValueError, TypeError):
         raise DecryptionFailure from None
     return Opened(content)

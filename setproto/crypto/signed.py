@@ -22,20 +22,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Annotated, Any, Final, NamedTuple, Protocol
+from functools import cached_property, lru_cache
+from typing import Annotated, Any, Final, Protocol
 
 from cryptography import x509
 
 from pki import CertificateError, key_suite, subject_key_identifier
-from pki.der import MAX_SIZE, TLV, Explicit, Implicit, SetOf, Size, as_received, decode, encode, sequence, tlv
+from pki.der import MAX_SIZE, TLV, SetOf, Size, as_received, decode, encode, head, sequence, tlv
 from pki.der import DecodingFailure as NotDER
 from setproto.crypto.digests import equal
+from setproto.crypto.parts import SIGNED_DATA, content_info, signed_data
 from setproto.crypto.suites import Suite, suite
 from setproto.errors import CertificateRefused, DecodingFailure, ErrorCode, SignatureFailure, UsageError
 
-ID_DATA: Final = x509.ObjectIdentifier("1.2.840.113549.1.7.1")
-ID_SIGNED_DATA: Final = x509.ObjectIdentifier("1.2.840.113549.1.7.2")
 ID_BRAND_CRL_IDENTIFIER: Final = x509.ObjectIdentifier("2.25.137087056187701533922853352641590903349.0.110")
 """otherRevInfoFormat of a BrandCRLIdentifier, under this project's arc (setproto/messages/oids.py)."""
 CONTENT_TYPE: Final = x509.ObjectIdentifier("1.2.840.113549.1.9.3")
@@ -62,53 +61,15 @@ class Attribute:
 
 
 @sequence
-class SignerInfo:
-    """SignerInfo of version 3 (RFC 5652 §5.3)."""
-
-    version: int
-    sid: Annotated[bytes, Implicit(0)]
-    digest_algorithm: TLV
-    signed_attrs: TLV
-    """[0] IMPLICIT SET OF Attribute, as it came: compared whole with what this library would sign."""
-    signature_algorithm: TLV
-    signature: bytes
-
-
-@sequence
-class EncapsulatedContentInfo:
-    """The content type, and the content unless it is detached (RFC 5652 §5.2)."""
-
-    content_type: x509.ObjectIdentifier
-    content: Annotated[bytes | None, Explicit(0)] = None
-
-
-@sequence
-class SignedData:
-    """SignedData with one signer (RFC 5652 §5.1)."""
-
-    version: int
-    digest_algorithms: Annotated[SetOf[TLV], Size(min=1, max=1)]
-    encap_content_info: EncapsulatedContentInfo
-    certificates: TLV
-    """[0] IMPLICIT SET OF Certificate: optional in CMS, mandatory here."""
-    crls: Annotated[SetOf[TLV] | None, Implicit(1)] = None
-    """RevocationInfoChoices: CRLs, and at most one BrandCRLIdentifier."""
-    signer_infos: Annotated[SetOf[SignerInfo], Size(min=1, max=1)]
-
-
-@sequence
-class ContentInfo:
-    """ContentInfo holding SignedData (RFC 5652 §3)."""
-
-    content_type: x509.ObjectIdentifier
-    content: Annotated[SignedData, Explicit(0)]
-
-
-@sequence
 class _Certificates:
     """The codec decodes sequences only: a SET OF is wrapped in one to be read."""
 
     items: Annotated[SetOf[TLV], Size(min=1, max=MAX_CERTIFICATES)]
+
+
+@sequence
+class _RevocationInfoChoices:
+    items: Annotated[SetOf[TLV], Size(min=1, max=MAX_CRLS + 1)]
 
 
 @sequence
@@ -122,6 +83,28 @@ class _OtherRevocationInfo:
 @sequence
 class _Attributes:
     items: SetOf[Attribute]
+
+
+@lru_cache(maxsize=16)
+def signed_data_begins(version: int, digest_algorithm: bytes) -> bytes:
+    """The version and the digestAlgorithms of a SignedData (RFC 5652 §5.1)."""
+    return bytes((2, 1, version)) + tlv(0x31, digest_algorithm)
+
+
+def signer_infos(chosen: Suite, identifier: bytes, attributes: bytes, signature: bytes) -> bytes:
+    """The SET OF one SignerInfo of version 3 (RFC 5652 §5.3): the signer by the TLV of its identifier."""
+    signer_info = tlv(
+        0x30,
+        b"\x02\x01\x03",
+        identifier,
+        chosen.digest_algorithm,
+        b"\xa0",  # [0] IMPLICIT in the message, SET OF when signed (RFC 5652 §5.4)
+        attributes[1:],
+        chosen.signature_algorithms[0],
+        head(0x04, len(signature)),
+        signature,
+    )
+    return head(0x31, len(signer_info)) + signer_info
 
 
 class TrustedCertificate(Protocol):
@@ -292,38 +275,33 @@ class Signer:
             raise UsageError(f"at most {MAX_CRLS} CRLs are enclosed")
         attributes = _signed_attributes(self.suite, hashes, content_type, content)
         signature = self.suite.sign(self._key, attributes)
-        chosen = self.suite
-        signer_info = tlv(
-            0x30,
-            b"\x02\x01\x03",
-            self._sid,
-            chosen.digest_algorithm,
-            b"\xa0" + attributes[1:],  # [0] IMPLICIT in the message, SET OF when signed (RFC 5652 §5.4)
-            chosen.signature_algorithms[0],
-            tlv(0x04, signature),
+        body = b"" if detached else tlv(0xA0, head(0x04, len(content)), content)
+        return readable(
+            content_info(
+                SIGNED_DATA,
+                signed_data_begins(revocation.version, self.suite.digest_algorithm),
+                tlv(0x30, oid_tlv(content_type), body),
+                enclosed,
+                revocation.encode(),
+                signer_infos(self.suite, self._sid, attributes, signature),
+            )
         )
-        body = b"" if detached else tlv(0xA0, tlv(0x04, content))
-        signed_data = tlv(
-            0x30,
-            bytes((2, 1, revocation.version)),
-            tlv(0x31, chosen.digest_algorithm),
-            tlv(0x30, oid_tlv(content_type), body),
-            enclosed,
-            revocation.encode(),
-            tlv(0x31, signer_info),
-        )
-        return readable(tlv(0x30, oid_tlv(ID_SIGNED_DATA), tlv(0xA0, signed_data)))
 
 
-class _Bag(NamedTuple):
-    """The certificates in an object (DER), and the identifier of each.  Nothing else is read of them before ``certify``
-    has accepted the signer's."""
+@dataclass(frozen=True)
+class _Named:
+    """The certificates in an object (DER), and the one of them that the signer's identifier names."""
 
+    certificate: bytes
     certificates: tuple[bytes, ...]
-    identifiers: tuple[bytes, ...]
+
+    @cached_property
+    def hashes(self) -> tuple[bytes, ...]:
+        """Asked for when ``certify`` has accepted the signer's: before, nothing but identifiers is read of any."""
+        return _hashes(self.certificate, self.certificates)
 
 
-def _opened_bag(content: bytes) -> _Bag:
+def _find(content: bytes, sid: bytes) -> _Named:
     try:
         items = decode(_Certificates, tlv(0x30, tlv(0x31, content))).items.as_list()
     except NotDER:
@@ -332,17 +310,22 @@ def _opened_bag(content: bytes) -> _Bag:
         raise DecodingFailure("something else among the certificates")
     certificates = tuple(tlv(0x30, item.data) for item in items)
     try:
-        return _Bag(certificates, tuple(subject_key_identifier(der) for der in certificates))
+        # The certificate that the signer identifier names, not the first in the bag (CVE in rfc3161-client 1.0.6).
+        named = {der for der in certificates if subject_key_identifier(der) == sid}
     except CertificateError as refusal:
         raise CertificateRefused(refusal.rule, code=ErrorCode.invalidCertificate) from None
+    if len(named) != 1:
+        raise CertificateRefused("no certificate, or several, for the signer", code=ErrorCode.missingCertificate)
+    (certificate,) = named
+    return _Named(certificate, certificates)
 
 
-_remembered_bag = lru_cache(maxsize=256)(_opened_bag)
+_remembered = lru_cache(maxsize=256)(_find)
 
 
-def _bag(content: bytes) -> _Bag:
+def _named(content: bytes, sid: bytes) -> _Named:
     """What is in a CertificateSet, by its content octets; a peer encloses the same certificates every time."""
-    return (_remembered_bag if len(content) <= _REMEMBERED_SIZE else _opened_bag)(content)
+    return (_remembered if len(content) <= _REMEMBERED_SIZE else _find)(content, sid)
 
 
 def _hashes(signer: bytes, enclosed: Iterable[bytes]) -> tuple[bytes, ...]:
@@ -359,14 +342,17 @@ def _enclosure(signer: bytes, others: tuple[bytes, ...]) -> tuple[bytes, tuple[b
     return tlv(0xA0, *enclosed), _hashes(signer, enclosed)
 
 
-def _split_revocation(choices: SetOf[TLV] | None) -> Enclosed:
+def _split_revocation(choices: bytes | None) -> Enclosed:
     """The CRLs and the BrandCRLIdentifier in a ``crls`` field.  DecodingFailure if anything else is there."""
     if choices is None:
         return NOTHING
-    items = choices.as_list()
+    try:
+        items = decode(_RevocationInfoChoices, tlv(0x30, tlv(0x31, choices))).items.as_list()
+    except NotDER:
+        raise DecodingFailure("malformed revocation data") from None
     crls = tuple(as_received(item) for item in items if item.tag_bytes == b"\x30")
     others = [item for item in items if item.tag_bytes != b"\x30"]
-    if not items or len(crls) > MAX_CRLS or len(others) > 1 or any(item.tag_bytes != b"\xa1" for item in others):
+    if len(crls) > MAX_CRLS or len(others) > 1 or any(item.tag_bytes != b"\xa1" for item in others):
         raise DecodingFailure(f"not 1 to {MAX_CRLS} CRLs and at most one BrandCRLIdentifier")
     if not others:
         return Enclosed(crls)
@@ -399,29 +385,22 @@ def verify(
     Source: RFC 5652 §5.4–5.6, RFC 5035 §5.4, RFC 6211 §3.
     """
     try:
-        info = decode(ContentInfo, data)
+        read = signed_data(data)
     except NotDER as failure:
         raise DecodingFailure(str(failure)) from None
-    signed_data, encapsulated = info.content, info.content.encap_content_info
-    signer_info = signed_data.signer_infos.as_list()[0]
-    revocation = _split_revocation(signed_data.crls)
-    if (info.content_type, signed_data.version, signer_info.version) != (ID_SIGNED_DATA, revocation.version, 3):
+    revocation = _split_revocation(read.crls)
+    if read.version != revocation.version or read.signer_version != 3:
         raise DecodingFailure(f"not a SignedData of version {revocation.version} with a SignerInfo of version 3")
-    if encapsulated.content_type != content_type:
+    if read.content_type != oid_tlv(content_type):
         raise SignatureFailure("signed content of another type")
-    if (encapsulated.content is None) == (content is None):
+    if (read.content is None) == (content is None):
         raise SignatureFailure("content is enclosed where it must be detached, or the reverse")
-    signed_content: bytes = encapsulated.content if content is None else content  # type: ignore[assignment]
+    signed_content: bytes = read.content if content is None else content  # type: ignore[assignment]
 
-    if signed_data.certificates.tag_bytes != b"\xa0" or signer_info.signed_attrs.tag_bytes != b"\xa0":
-        raise DecodingFailure("certificates and signed attributes are mandatory")
-    bag = _bag(bytes(signed_data.certificates.data))
-    certificates, sid = bag.certificates, signer_info.sid
-    # The certificate that the signer identifier names, not the first in the bag (CVE in rfc3161-client 1.0.6).
-    named = {der for der, identifier in zip(certificates, bag.identifiers, strict=True) if identifier == sid}
-    if len(named) != 1:
-        raise CertificateRefused("no certificate, or several, for the signer", code=ErrorCode.missingCertificate)
-    certificate = named.pop()
+    if read.certificates is None:
+        raise DecodingFailure("certificates are mandatory")
+    named = _named(read.certificates, read.sid)
+    certificate, certificates = named.certificate, named.certificates
     if revocation:
         if learn is None:
             raise DecodingFailure("revocation data where none is expected")
@@ -431,25 +410,23 @@ def verify(
     chosen = suite(signer.suite)
     if (
         signer.der != certificate
-        or as_received(signed_data.digest_algorithms.as_list()[0]) != chosen.digest_algorithm
-        or as_received(signer_info.digest_algorithm) != chosen.digest_algorithm
-        or as_received(signer_info.signature_algorithm) not in chosen.signature_algorithms
+        or read.digest_algorithms != chosen.digest_algorithm
+        or read.digest_algorithm != chosen.digest_algorithm
+        or read.signature_algorithm not in chosen.signature_algorithms
     ):
         raise SignatureFailure("algorithms are not those of the signer's suite")
-    attributes = tlv(0x31, signer_info.signed_attrs.data)
-    hashes, algorithm = _hashes(certificate, certificates), as_received(signer_info.signature_algorithm)
     # What this library signs is known to the octet.  Anything else is read attribute by attribute.
-    if algorithm != chosen.signature_algorithms[0] or not equal(
-        attributes, _signed_attributes(chosen, hashes, content_type, signed_content)
+    if read.signature_algorithm != chosen.signature_algorithms[0] or read.signed_attributes != _signed_attributes(
+        chosen, named.hashes, content_type, signed_content
     ):
         required = {
             CONTENT_TYPE: oid_tlv(content_type),
             MESSAGE_DIGEST: tlv(0x04, chosen.digest(signed_content)),
-            PROTECTION: algorithm_protection(chosen, algorithm),
-            _SIGNING_CERTIFICATE_V2: _signing_certificate_v2(hashes),
+            PROTECTION: algorithm_protection(chosen, read.signature_algorithm),
+            _SIGNING_CERTIFICATE_V2: _signing_certificate_v2(named.hashes),
         }
-        _check_attributes(attributes, required)
-    chosen.verify(signer.public_key, signer_info.signature, attributes)
+        _check_attributes(read.signed_attributes, required)
+    chosen.verify(signer.public_key, read.signature, read.signed_attributes)
     return Verified(signed_content, content_type, signer, certificates)
 
 

@@ -9,10 +9,7 @@ from cryptography.x509 import ObjectIdentifier
 from pki import CertificateError, subject_key_identifier
 from pki.der import TLV, DecodingFailure, as_received, decode, tlv
 from pki.signed import elements
-from setproto.crypto.cms import ID_SIGNED_DATA
-from setproto.crypto.possession import BareContentInfo, BareSignedData
-from setproto.crypto.sealed import ID_AUTH_ENVELOPED_DATA, SealedContentInfo
-from setproto.crypto.signed import ContentInfo
+from setproto.crypto.parts import auth_enveloped_data, signed_data
 from setproto.messages.common import SealContext
 from setproto.messages.wrapper import MAX_MESSAGE
 
@@ -69,59 +66,50 @@ def _identifier(der: bytes) -> bytes:
         return b""
 
 
-def _algorithm(element: TLV) -> ObjectIdentifier:
-    return decode(ObjectIdentifier, as_received(elements(as_received(element))[0]))
+def _algorithm(identifier: bytes) -> ObjectIdentifier:
+    return decode(ObjectIdentifier, as_received(elements(identifier)[0]))
 
 
 def read_signed(data: bytes) -> SignedObject | None:
     """The object, if it is a SignedData of the profile here."""
     try:
-        info = _content_info(data)
-        signed, signer = info.content, info.content.signer_infos.as_list()[0]
-        if info.content_type != ID_SIGNED_DATA:
-            return None
+        read = signed_data(data)
         return SignedObject(
-            signed.encap_content_info.content_type,
-            signed.encap_content_info.content,
-            signer.sid,
-            _algorithm(signer.digest_algorithm),
-            _algorithm(signer.signature_algorithm),
-            signer.signature,
-            tlv(0x31, signer.signed_attrs.data),
-            () if isinstance(signed, BareSignedData) else _all(_inside(signed.certificates)),
-            () if isinstance(signed, BareSignedData) or signed.crls is None else _all(signed.crls.as_list()),
+            decode(ObjectIdentifier, read.content_type),
+            read.content,
+            read.sid,
+            _algorithm(read.digest_algorithm),
+            _algorithm(read.signature_algorithm),
+            read.signature,
+            read.signed_attributes,
+            _all(read.certificates),
+            _all(read.crls),
         )
     except (DecodingFailure, IndexError):
         return None
 
 
-def _content_info(data: bytes) -> ContentInfo | BareContentInfo:
-    try:
-        return decode(ContentInfo, data, limit=MAX_MESSAGE)
-    except DecodingFailure:
-        return decode(BareContentInfo, data, limit=MAX_MESSAGE)
-
-
-def _all(items: list[TLV]) -> tuple[bytes, ...]:
-    return tuple(as_received(item) for item in items)
+def _all(content: bytes | None) -> tuple[bytes, ...]:
+    """The elements of a SET OF, by what is in it."""
+    return (
+        () if content is None else tuple(as_received(item) for item in elements(tlv(0x30, content), limit=MAX_MESSAGE))
+    )
 
 
 def read_sealed(data: bytes) -> SealedObject | None:
     """The object, if it is an AuthEnvelopedData of the profile here."""
     try:
-        info = decode(SealedContentInfo, data, limit=MAX_MESSAGE)
-        recipient = info.content.recipient_infos.as_list()[0]
+        enveloped = auth_enveloped_data(data)
+        (recipient,) = elements(tlv(0x30, enveloped.recipient_info))
         strings = _octet_strings(recipient)
-    except DecodingFailure:
-        return None
-    if info.content_type != ID_AUTH_ENVELOPED_DATA:
+    except ValueError:  # DecodingFailure is one, and so is another number of recipients
         return None
     return SealedObject(
         as_received(recipient),
         _RECIPIENTS.get(recipient.tag_bytes, "RecipientInfo"),
         _recipient(recipient.tag_bytes, strings),
         next((context for string in strings if (context := _context(string)) is not None), None),
-        len(info.content.auth_encrypted_content_info.encrypted_content),
+        len(enveloped.encrypted_content),
     )
 
 

@@ -316,5 +316,5 @@ def test_repr_shows_no_content_and_no_salt(alice: Party) -> None:
 def test_a_hidden_digest_of_another_length_is_refused(who: Party, size: int) -> None:
     """Its length is written before it is known: another would move what comes after it."""
     view = signed(who).view(OI)
-    with pytest.raises(SignatureFailure, match="a digest has 32 octets"):
+    with pytest.raises(SignatureFailure, match="a digest of 32 octets"):
         check(dataclasses.replace(view, hidden={PI: (view.hidden[PI] + b"!")[:size]}), who)

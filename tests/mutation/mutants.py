@@ -29,7 +29,10 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = (
     *(f"pki.{name}" for name in ("names", "checking", "extensions", "suites", "signed", "rules", "engine")),
     *(f"pki.{name}" for name in ("revocation", "bci", "path")),
-    *(f"setproto.crypto.{name}" for name in ("signed", "sealed", "recipients", "dual", "possession", "suites")),
+    *(
+        f"setproto.crypto.{name}"
+        for name in ("parts", "signed", "sealed", "recipients", "dual", "possession", "suites")
+    ),
     *(f"setproto.messages.{name}" for name in ("common", "wrapper", "error")),
     *(f"setproto.messages.{name}" for name in ("payment", "batch", "registration")),
     *(f"setproto.{name}" for name in ("amounts", "card")),

@@ -14,11 +14,10 @@ from pki import key_suite, thumbprint
 from pki.der import encode, tlv
 from pki.extensions import MERCHANT_DATA, TUNNELING, Tunneling, to_extension
 from pki.suites import key_identifier, public_key_der
+from setproto.crypto.parts import ID_DATA, ID_SIGNED_DATA
 from setproto.crypto.possession import private_key_from
 from setproto.crypto.signed import (
     CONTENT_TYPE,
-    ID_DATA,
-    ID_SIGNED_DATA,
     MESSAGE_DIGEST,
     PROTECTION,
     Signer,
@@ -75,6 +74,7 @@ def proof(
     versions: tuple[int, int] = (3, 3),
     inner: Any = ID_CERT_REQ_TBS,
     enclosed: bytes = b"",
+    certificates: bytes = b"",
     sid: bytes | None = None,
     listed: bytes | None = None,
     digest_algorithm: bytes | None = None,
@@ -104,6 +104,7 @@ def proof(
         bytes((2, 1, versions[0])),
         tlv(0x31, listed or chosen.digest_algorithm),
         tlv(0x30, oid_tlv(inner), enclosed),
+        certificates,
         tlv(0x31, info),
     )
     return tlv(0x30, oid_tlv(outer), tlv(0xA0, data))
@@ -115,6 +116,7 @@ PROOFS: Final[dict[str, tuple[dict[str, Any], E, str]]] = {
     "signer-version": ({"versions": (3, 1)}, E.decodingFailure, "a proof with a SignerInfo of version 1"),
     "inner-type": ({"inner": ID_CERT_INQ_REQ_TBS}, E.signatureFailure, "a proof with another eContentType"),
     "enclosed": ({"enclosed": tlv(0xA0, tlv(0x04, b"other"))}, E.signatureFailure, "a proof that encloses content"),
+    "certificates": ({"certificates": b"\xa0\x00"}, E.decodingFailure, "a proof with a set of certificates, if empty"),
     "sid": ({"sid": bytes(20)}, E.signatureFailure, "a proof whose signer identifier is of another key"),
     "listed-digest": ({"listed": SHA512}, E.signatureFailure, "the proof lists another hash"),
     "digest": ({"digest_algorithm": SHA512}, E.signatureFailure, "the proof's SignerInfo names another hash"),

@@ -222,6 +222,8 @@ def sealed_object(
     infos: int = 1,
     associated: bytes | None = None,
     attributes: bytes = b"",
+    beside: bytes = b"",
+    unauthenticated: bytes = b"",
     encrypted: Callable[[bytes], bytes] = bytes,
     tag: Callable[[bytes], bytes] = bytes,
     **info: Any,
@@ -243,9 +245,11 @@ def sealed_object(
             oid(inner),
             tlv(0x30, oid(cipher), tlv(0x30, tlv(0x04, nonce), bytes((2, 1, tag_length)))),
             tlv(0x80, encrypted(ciphertext[:-16])),
+            beside,
         ),
         attributes,
         tlv(0x04, tag(ciphertext[-16:])),
+        unauthenticated,
     )
     return tlv(0x30, oid(outer), tlv(0xA0, enveloped)), steps
 
@@ -394,6 +398,13 @@ def _file(name: str) -> File:
     bad("version-1", "AuthEnvelopedData of version 1", "Encoding", version=1)
     bad("inner-type-differs", "The content type is not id-data", "Encoding", inner="1.2.840.113549.1.7.2")
     bad("outer-type-differs", "ContentInfo says EnvelopedData", "Encoding", outer="1.2.840.113549.1.7.3")
+    bad("two-contents", "A second encrypted content after the first", "Encoding", beside=b"\x80\x00")
+    bad(
+        "unauthenticated-attributes",
+        "There are unauthenticated attributes",
+        "Encoding",
+        unauthenticated=tlv(0xA2, tlv(0x30, oid(DATA), tlv(0x31, b"\x05\x00"))),
+    )
     bad("two-recipients", "The same RecipientInfo twice", "Encoding", infos=2)
     bad("no-recipient", "No RecipientInfo", "Encoding", infos=0)
     bad("recipient-version", "RecipientInfo of another version", "Encoding", version_of_info=1)

@@ -101,7 +101,9 @@ def signed_object(
     outer: str = SIGNED_DATA,
     inner_type: str | None = None,
     version: int = 3,
+    version_tag: int = 0x02,
     signer_version: int = 3,
+    beside: bytes = b"",
     sid: bytes | None = None,
     digest_algorithm: bytes | None = None,
     set_algorithm: bytes | None = None,
@@ -117,7 +119,8 @@ def signed_object(
     """A SignedData, any part of which can be replaced, and the values on the way to it.
 
     ``change``: attribute type → value, None to leave it out; ``extra``: whole attributes; ``bound``: the certificates
-    that signingCertificateV2 names instead of the enclosed ones; ``spoil`` is applied to the signature.
+    that signingCertificateV2 names instead of the enclosed ones; ``beside``: after the content; ``spoil`` is applied to
+    the signature.
     """
     chosen, certificate = of.signing, of.certificate(by)
     written = algorithm or chosen.signature_algorithms[0]
@@ -141,9 +144,9 @@ def signed_object(
     )
     data = tlv(
         0x30,
-        bytes((2, 1, version)),
+        bytes((version_tag, 1, version)),
         tlv(0x31, set_algorithm or digest_algorithm or chosen.digest_algorithm),
-        tlv(0x30, oid(inner_type or content_type), b"" if detached else tlv(0xA0, tlv(0x04, content))),
+        tlv(0x30, oid(inner_type or content_type), b"" if detached else tlv(0xA0, tlv(0x04, content), beside)),
         tlv(0xA0, *enclosed) if certificates is None else certificates,
         crls,
         tlv(0x31, info * signers),
@@ -387,6 +390,23 @@ def _file(name: str) -> File:
         "decodingFailure",
         "Encoding",
         version=5,
+    )
+    bad("version-enumerated", "The version is an ENUMERATED", "decodingFailure", "Encoding", version_tag=0x0A)
+    bad(
+        "two-digest-algorithms",
+        "The set of digest algorithms names a second one",
+        "decodingFailure",
+        "Encoding",
+        set_algorithm=b"".join(sorted((SHA256, SHA512))),
+    )
+    bad("two-contents", "A second OCTET STRING after the content", "decodingFailure", "Encoding", beside=b"\x04\x00")
+    bad(
+        "certificates-beside-content",
+        "The certificates follow the content where only the content belongs",
+        "decodingFailure",
+        "Encoding",
+        beside=tlv(0xA0, own),
+        certificates=b"",
     )
     bad("signer-version-1", "SignerInfo of version 1", "decodingFailure", "Encoding", signer_version=1)
     bad("two-signers", "Two SignerInfos", "decodingFailure", "Encoding", signers=2)
