@@ -34,7 +34,7 @@ _TARGETS: Final = (
     ("cms.verify.rsa3072", 1.05, "bound.cms.verify.rsa3072"),
     ("cms.sign.mldsa65", 1.05, None),
     ("cms.verify.mldsa65", 1.05, "bound.cms.verify.mldsa65"),
-    ("dual.make.p256", 1.3, None),
+    ("dual.make.p256", 1.3, "bound.dual.make.p256"),
     ("dual.verify_order.p256", 1.2, "bound.dual.verify_order.p256"),
     ("dual.verify_payment.p256", 1.2, "bound.dual.verify_order.p256"),
     ("chain.cached.p256", 0.2, None),
@@ -44,9 +44,9 @@ _TARGETS: Final = (
 )
 """What was aimed at, at most so many times the floor, and what bounds it."""
 _BOUND: Final = (
-    "Ratios are multiples of the raw operations, the floor. The bound is the floor and the calls of the DER codec, done"
-    " bare: with that codec and no Python in between. What lies between bound and measurement is ours; where it goes is"
-    " said by `breakdown_s` in [report.json](report.json) and drawn below."
+    "Ratios are multiples of the raw operations, the floor. The bound is the floor, the hashes and the calls of the DER"
+    " codec, done bare: with that codec and no Python in between. What lies between bound and measurement is ours;"
+    " where it goes is said by `breakdown_s` in [report.json](report.json) and drawn below."
 )
 _RIVAL_TARGET: Final = 1.4
 _PROCESSES_TARGET: Final = 1.9

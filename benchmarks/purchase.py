@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from benchmarks.bound import bound
 from benchmarks.breakdown import breakdown
-from benchmarks.codec import bound
 from benchmarks.floor import record, replay
 from benchmarks.measure import Case, Progress, Settings, check, measure, patience
 from benchmarks.raw import UNIT, Raw

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import openssl
-from benchmarks.codec import bound
+from benchmarks.bound import bound
 from benchmarks.measure import Case, Progress, Settings, check, measure, patience, refused
 from benchmarks.raw import UNIT, Raw
 from pki import CertificateKind, PathValidator, ValidatedCertificate
@@ -104,6 +104,7 @@ def _dual(market: Market, raw: Raw, sign: str, verify: str) -> list[Case]:
             Case(f"dual.verify_{name}.{market.suite}", lambda name=name: read(name), floor=verify, bytes=_size(view))
             for name, view in views.items()
         ),
+        Case(f"bound.dual.make.{market.suite}", bound(raw, make), floor=sign, patience=patience(market.suite)),
         Case(f"bound.dual.verify_order.{market.suite}", bound(raw, lambda: read("order")), floor=verify),
     ]
 

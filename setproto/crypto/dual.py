@@ -157,12 +157,13 @@ class Form:
         """
         parts = tuple(parts)
         by_type = {part.type: part for part in parts}
-        if len(by_type) != len(parts):
-            raise ValueError("two parts of one type")
-        if by_type.keys() != {*self.part_types}:
+        if not len(by_type) == len(parts) == len(self.part_types):
             raise ValueError("the parts are not those of the form")
         suite = signer.suite.name
-        digests = {oid: self.digest(by_type[oid], suite) for oid in self.part_types}
+        try:
+            digests = {oid: self.digest(by_type[oid], suite) for oid in self.part_types}
+        except KeyError:
+            raise ValueError("the parts are not those of the form") from None
         signature = signer.sign(
             self.to_be_signed(digests, suite), self.content_type, certificates=certificates, detached=True
         )

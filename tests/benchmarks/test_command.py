@@ -58,7 +58,7 @@ def bench(tmp_path: Path) -> Bench:
 
 SIGNATURES = (
     *("raw.sign", "raw.verify", "cms.sign", "cms.verify", "dual.make", "dual.verify_order", "dual.verify_payment"),
-    *("chain.cold", "chain.cached", "bound.cms.verify", "bound.dual.verify_order"),
+    *("chain.cold", "chain.cached", "bound.cms.verify", "bound.dual.make", "bound.dual.verify_order"),
 )
 
 

@@ -13,13 +13,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from benchmarks import BenchmarkError
-from benchmarks.codec import bound
+from benchmarks.bound import bound
 from benchmarks.floor import Operation, Recorder, record, replay
 from benchmarks.purchase import Shop
 from benchmarks.raw import Raw
 from pki.der import decode, encode
+from setproto.crypto.digests import digest
 from setproto.crypto.recipients import KEY_MANAGEMENT, SharedKey
-from setproto.crypto.suites import Suite
+from setproto.crypto.suites import Suite, suite
 from setproto.messages.common import PartyID, Role
 
 
@@ -149,17 +150,26 @@ def test_a_raw_operation_is_that_one_operation(suite: str) -> None:
     assert Operation("sign") == ("sign", 0)
 
 
-def test_the_bound_has_what_is_coded() -> None:
-    """What a run encodes and decodes is encoded and decoded again, once each."""
+def test_the_bound_has_what_is_coded_and_hashed() -> None:
+    """What a run encodes, decodes and hashes is done again, once each."""
     signer = PartyID(role=Role.merchant, brand="Setcard", name="Books")
 
     def run() -> None:
-        decode(PartyID, encode(signer))
+        suite("ed25519").digest(digest("label", encode(decode(PartyID, encoded))))
 
+    encoded = encode(signer)
     bare = bound(Raw("p256"), run)
     called: list[str] = []
     before = sys.getprofile()
     sys.setprofile(lambda frame, event, function: called.append(function.__name__) if event == "c_call" else None)
     bare()
     sys.setprofile(before)
-    assert [name for name in called if name.endswith("_der")] == ["encode_der", "decode_der"]
+    known = ("encode_der", "decode_der", "openssl_sha256", "openssl_sha512", "digest")
+    assert [name for name in called if name in known] == [
+        "decode_der",
+        "encode_der",
+        "openssl_sha256",
+        "digest",
+        "openssl_sha512",
+        "digest",
+    ]
