@@ -18,6 +18,8 @@ PYTHON ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# The library is compiled once, not by each of the many commands that the tests start.
+unexport PYTHONDONTWRITEBYTECODE
 
 bin := .venv/bin
 pytest = -m pytest -n $(WORKERS) --dist worksteal

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import rsa_keys
+from tests import remembered, rsa_keys
 
 # No deadline and no complaint about slow data: the time of an RSA key or of a busy machine is not a defect.
 settings.register_profile(
@@ -16,6 +16,7 @@ settings.register_profile("thorough", settings.get_profile("default"), max_examp
 settings.load_profile(os.environ.get("SETPROTO_HYPOTHESIS", "default"))
 
 rsa_keys.deal_again()
+remembered.remember()
 
 LONG = (
     *("secrecy", "bank", "faults", "conservation", "properties/test_state_machines.py"),

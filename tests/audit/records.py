@@ -101,6 +101,7 @@ def damaged_at(store: MemoryStore) -> int:
     raise AssertionError("the audit found nothing")
 
 
+@cache
 def evidence_of(role: Role, suite: str = "p256") -> evidence.Evidence:
     """The file that this party makes of ``story``."""
     scene = story(suite)
@@ -121,6 +122,7 @@ def later() -> tuple[bytes, dict[Role, Contents]]:
     return xid, after
 
 
+@cache
 def later_evidence_of(role: Role) -> evidence.Evidence:
     """The file that this party makes of ``later``."""
     xid, stored = later()

@@ -86,8 +86,14 @@ def refused(*arguments: str, status: int = 2) -> str:
 
 
 @pytest.fixture
-def founded(here: Path) -> Path:
-    done("init", "hierarchy.toml")
+def founded(here: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With the hierarchy in it: the same for all tests, each of which has a copy of its own."""
+    made = tmp_path_factory.getbasetemp() / "founded-ca"
+    if not made.exists():
+        done("init", "hierarchy.toml")
+        shutil.copytree(here / "ca", made)
+    else:
+        shutil.copytree(made, here / "ca")
     return here
 
 

@@ -16,7 +16,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from itertools import chain, islice, product
 from typing import Any
 
@@ -196,6 +196,12 @@ class Sealed:
             raise ValueError("not AuthEnvelopedData") from failure
         return cls(raw, info_tag, info, nonce, ciphertext + mac)
 
+    @cached_property
+    def under_shared_key(self) -> tuple[bytes, bytes]:
+        """Of a KEKRecipientInfo: which shared key it says that it is for, and the content key wrapped with it."""
+        _, (_, identifier, _), *_, (_, wrapped, _) = children(self.info)
+        return children(identifier)[0][1], wrapped
+
     @cache  # noqa: B019  # there is one object per sealed object, for as long as the tests run
     def open(self, content_key: bytes) -> bytes | None:
         """The plaintext, if this is the content key."""
@@ -280,15 +286,10 @@ def shared_content_key(sealed: Sealed, key: bytes, context: bytes) -> bytes | No
     if sealed.info_tag != 0xA2:
         return None
     try:
-        found = aes_key_unwrap(hkdf(key, b"setproto/2 KEK" + context), children(sealed.info)[-1][1])
+        found = aes_key_unwrap(hkdf(key, b"setproto/2 KEK" + context), sealed.under_shared_key[1])
     except UNOPENED:
         return None
     return found if sealed.open(found) is not None else None
-
-
-def key_identifier(sealed: Sealed) -> bytes:
-    """Which shared key a KEKRecipientInfo says that it is for."""
-    return children(children(sealed.info)[1][1])[0][1]
 
 
 @cache
@@ -429,14 +430,14 @@ class Spy:
         beside = frozenset().union(*(place for place in places if len(place) <= TELLING))
         related = frozenset().union(*(near.get(identifier, frozenset()) for identifier in beside))
         to_itself = contexts(self.suite, self.gateways, beside, related)
-        for_cardholder = message_contexts(beside | {key_identifier(sealed)})
+        for_cardholder = message_contexts(beside | {sealed.under_shared_key[0]})
         for keys, tried in ((self.shared_keys, to_itself), (self.back_keys, for_cardholder)):
             for key in keys:
                 opening = with_shared_key(sealed, key, tried)
                 if opening is not None:
                     yield opening
         if self.greedy:
-            context = element(0x06, oid(ACQ_CARD_CODE_MSG)) + key_identifier(sealed)
+            context = element(0x06, oid(ACQ_CARD_CODE_MSG)) + sealed.under_shared_key[0]
             for key in islice(self.keys, before, None):
                 found = None if key in self.back_keys else shared_content_key(sealed, key, context)
                 if found is not None:

@@ -469,11 +469,12 @@ def test_lost_content_keys_give_no_key_or_nonce_that_travelled_under_another(sui
     """Every octet string of 20 or 32 that occurs only inside sealed objects: known exactly if one of these is open."""
     there, keys, everybody = world(suite), content_keys(suite), spy_with(suite, world(suite).parties)
     public = b"\xff\x00".join(there.traffic)
-    hidden: dict[bytes, set[bytes]] = {}
+    sealed: dict[bytes, set[bytes]] = {}
     for raw in made(suite):
         for leaf in leaves(everybody.opened[raw]):
-            if len(leaf) in (20, 32) and leaf not in public:
-                hidden.setdefault(leaf, set()).add(raw)
+            if len(leaf) in (20, 32):
+                sealed.setdefault(leaf, set()).add(raw)
+    hidden = {leaf: where for leaf, where in sealed.items() if leaf not in public}
     sizes = Counter(len(leaf) for leaf in hidden)
     assert sizes[32] >= 30
     assert sizes[20] >= 10
