@@ -60,6 +60,10 @@ class AuthorizationRecord:
     auth_rrpid: bytes
     state: OpState
     amount: CurrencyAmount
+    generation: int
+    """How many were approved before."""
+    prev_auth: Annotated[Date | None, Implicit(0)] = None
+    """When the last one before was approved."""
     captures: list[CaptureRecord]
 
     def capture(self, number: int) -> CaptureRecord | None:
@@ -81,7 +85,7 @@ class PurchaseRecord:
     purch_amt: CurrencyAmount
     install_recur_data: Annotated[InstallRecurData | None, Implicit(0)] = None
     generation: int
-    """How many authorisations were approved: the only AuthToken that is good carries this number."""
+    """How many authorisations were approved and not given up: the only AuthToken that is good carries this number."""
     prev_auth: Annotated[Date | None, Implicit(1)] = None
     authorizations: list[AuthorizationRecord]
 
