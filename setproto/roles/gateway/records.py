@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Final
 
-from pki.der import MAX_SIZE, Implicit, replace, sequence
+from pki.der import MAX_SIZE, Default, Implicit, replace, sequence
 from setproto.amounts import CurrencyAmount
 from setproto.crypto.digests import digest
 from setproto.errors import ErrorCode, ProtocolError
@@ -60,11 +60,11 @@ class AuthorizationRecord:
     auth_rrpid: bytes
     state: OpState
     amount: CurrencyAmount
-    generation: int
+    captures: list[CaptureRecord]
+    generation: Annotated[int, Default(0)] = 0
     """How many were approved before."""
     prev_auth: Annotated[Date | None, Implicit(0)] = None
     """When the last one before was approved."""
-    captures: list[CaptureRecord]
 
     def capture(self, number: int) -> CaptureRecord | None:
         """The capture with this number."""
