@@ -2,14 +2,13 @@
 
 The CA says ``pending`` to whoever applies.  The operator looks at what waits, and admits it or turns it away; the
 applicant learns it with its next inquiry (set-protocol.md §2.19).  What the operator decided is in the database, under
-the reference of the application (its LID-CA).  A CA asks its desk inside a transaction, in which the desk must not
-look there, so the desk reads the decisions from time to time.
+the reference of the application (its LID-CA).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 from pki import MerchantData, MerchantName
@@ -86,20 +85,16 @@ class AdmissionDesk(PlainForms):
     country: str
     open_account: Callable[[MerchantData], None]
     """Tells the acquirer of a new merchant; the same again changes nothing.  Unreachable, UsageError."""
-    _decided: dict[bytes, Admission] = field(default_factory=dict)
-
-    def learn(self) -> None:
-        """Read what was decided since."""
-        with self.store.transaction() as transaction:
-            self._decided = {key: decode(Admission, stored) for key, stored in transaction.items(_ADMISSIONS)}
 
     def decide(self, application: Application) -> Decision:
         """Pending until the operator has decided; a merchant has its account before it has a certificate."""
         if not isinstance(application, BusinessApplication):
             return Decision(Verdict.REFUSED, "no cardholders are certified here")
-        admission = self._decided.get(application.reference)
-        if admission is None:
+        with self.store.transaction() as transaction:
+            stored = transaction.get(_ADMISSIONS, application.reference)
+        if stored is None:
             return Decision(Verdict.PENDING, "waits for the operator of this hierarchy")
+        admission = decode(Admission, stored)
         if admission.refusal is not None:
             return Decision(Verdict.REFUSED, admission.refusal)
         try:

@@ -67,7 +67,7 @@ def orders(
 
 @merchant.command()
 def ship(order: Order, data: Data = DATA, config: Config = None) -> None:
-    """The goods go out: take the money that was authorised."""
+    """The goods go out: take the money that was authorised.  A sale was captured when it was authorised."""
     with _asking(data, config) as ask:
         done = ask("POST", f"/operator/orders/{_meant(ask, order)}/ship", {})
     _report(done, _line(done))

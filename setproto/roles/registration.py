@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.x509 import ObjectIdentifier
 
@@ -27,6 +27,9 @@ from setproto.messages.wrapper import MessageHeader, Wire
 from setproto.roles.credentials import label_party
 from setproto.roles.endpoint import Endpoint
 from setproto.roles.party import Party, Received, content_digest, decoded
+
+if TYPE_CHECKING:
+    from setproto.roles.authority.ports import Decision
 
 
 def account_digest(kind: ObjectIdentifier, account: bytes) -> bytes:
@@ -144,10 +147,12 @@ def receive_reg_form_req(ca: Endpoint, wire: Wire) -> Received[RegFormReqData]:
 
 @dataclass(frozen=True)
 class Came:
-    """What came with a CertReq: account data in DER, and the certificate with which it was signed, too."""
+    """What came with a CertReq: account data in DER, and the certificate with which it was signed, too; and what the
+    bank says to it once it was asked."""
 
     account: bytes | None
     certified: ValidatedCertificate | None
+    decision: Decision | None = None
 
     def __repr__(self) -> str:
         return "<Came, account redacted>"

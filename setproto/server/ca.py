@@ -7,7 +7,7 @@ What the CA publishes is renewed in time, and written where the other servers re
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -41,8 +41,6 @@ __all__ = ["BankDesk", "Publisher", "application", "serve"]
 
 _LOG: Final = structlog.get_logger()
 PUBLISH_SECONDS: Final = 600.0
-LEARN_SECONDS: Final = 2.0
-"""How often it is looked for what the operator decided."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +114,11 @@ class Publisher:
             public.learn(validator, self.directory)
 
 
-def application(
-    cas: Mapping[str, CertificateAuthority], publisher: Publisher, learn: Callable[[], None], server: Server
-) -> Router:
-    """The ASGI application.  ``cas``: path → who answers there; ``learn`` takes in what the operator decided."""
+def application(cas: Mapping[str, CertificateAuthority], publisher: Publisher, server: Server) -> Router:
+    """The ASGI application.  ``cas``: path → who answers there."""
     media_types = (REGISTRATION, REGISTRATION_INITIATION)
     routes = [server.messages(media_types, Talk(ca, server.metrics).answer, under) for under, ca in cas.items()]
-    return server.app(routes, {PUBLISH_SECONDS: publisher.publish, LEARN_SECONDS: learn})
+    return server.app(routes, {PUBLISH_SECONDS: publisher.publish})
 
 
 def serve(file: Path) -> None:
@@ -158,4 +154,4 @@ def serve(file: Path) -> None:
     }
     publisher = Publisher(store, vault, now, tuple(ca.validator for ca in cas.values()), config.public)
     server = Server("ca", config.limits, Metrics(), lambda: look(store))
-    run(application(cas, publisher, operator.learn, server), [config.listen], config.tls, config.limits)
+    run(application(cas, publisher, server), [config.listen], config.tls, config.limits)

@@ -50,6 +50,8 @@ class Capture:
 class Authorization:
     amount: int
     stands: bool
+    before: tuple[int, datetime | None]
+    """What was approved before: how many, and when the last."""
     captures: dict[int, Capture] = field(default_factory=dict)
 
     @property
@@ -68,6 +70,8 @@ class Purchase:
     terms: Terms
     approved: int = 0
     last: datetime | None = None
+    given_up: set[bytes] = field(default_factory=set)
+    """AuthReqs, whatever became of them."""
     authorizations: dict[bytes, Authorization] = field(default_factory=dict)
 
     @property
@@ -94,8 +98,8 @@ class Request:
     purchase: int = -1
     amount: int = 0
     more: bool = False
-    token: tuple[int, int] | None = None
-    """AuthToken: (purchase, number of approvals before); none: the PI."""
+    token: tuple[int, int, bytes] | None = None
+    """AuthToken: (purchase, number of approvals before, AuthReq that it answered); none: the PI."""
     about: bytes = b""
     """Which authorisation."""
     shown: int = 0
@@ -136,12 +140,14 @@ class Model:
     def _auth(self, request: Request, now: datetime) -> list[str]:
         purchase = self.purchases[request.purchase]
         terms, standing = purchase.terms, purchase.authorised
+        if request.rrpid in purchase.given_up:
+            raise Refused("noReply")
         if request.token is None:
             if any(a.stands for a in purchase.authorizations.values()):
                 raise Refused("piPreviouslyUsed")
         elif request.token[0] != request.purchase:
             raise Refused("piAuthMismatch")
-        elif request.token[1] != purchase.approved:
+        elif request.token[1] != purchase.approved or request.token[2] in purchase.given_up:
             raise Refused("piPreviouslyUsed")
         if terms.instalments is not None and purchase.approved >= terms.instalments:
             raise Refused("installRecurMismatch")
@@ -156,7 +162,9 @@ class Model:
         if terms.every is None and standing + request.amount > terms.signed:
             raise Refused("amountError")
         covered = request.amount <= self.spendable(purchase.card)
-        purchase.authorizations[request.rrpid] = Authorization(request.amount, covered)
+        purchase.authorizations[request.rrpid] = Authorization(
+            request.amount, covered, (purchase.approved, purchase.last)
+        )
         if not covered:
             return ["declined"]
         purchase.approved += 1
@@ -171,6 +179,24 @@ class Model:
             raise Refused("invalidAmount")
         authorization.amount = request.amount
         authorization.stands = request.amount > 0
+        return ["approved"]
+
+    def _give_up(self, request: Request, now: datetime) -> list[str]:
+        """Whatever became of an AuthReq is undone; a sale whose batch is closed is given back instead."""
+        purchase = self.purchases[request.purchase]
+        purchase.given_up.add(request.about)
+        authorization = purchase.authorizations.get(request.about)
+        if authorization is None or not authorization.stands:
+            return ["approved"]
+        for capture in (c for c in authorization.captures.values() if c.stands):
+            if not self.batches[request.merchant, capture.batch].open:
+                batch = self._put(request.merchant, None, 0, capture.amount)
+                capture.credits[1] = Credit(capture.amount, batch)
+                return ["approved"]
+            self._untake(request.merchant, capture)
+        authorization.stands = False
+        if purchase.approved == authorization.before[0] + 1:
+            purchase.approved, purchase.last = authorization.before
         return ["approved"]
 
     def _shown(self, request: Request, code: str) -> Authorization:

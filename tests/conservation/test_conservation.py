@@ -353,6 +353,23 @@ class Conservation(RuleBasedStateMachine):
         return not waiting and not coming and not self.is_purging(merchant)
 
     @rule(which=anything)
+    def give_up(self, which: int) -> None:
+        """The answer to an AuthReq does not come: it may be on its way, or the request."""
+        waiting = [b for b in self.world.bought if (record := self.world.record(b)) is not None and record.outstanding]
+        if not waiting:
+            return
+        bought, merchant, record = self.chosen(self.world.bought.index(waiting[which % len(waiting)]))
+        asked = [a for a in record.authorizations if a.auth_rrpid == record.outstanding]
+        if asked and not self.is_purging(bought.merchant):
+            self.world.ask(
+                bought.merchant,
+                lambda: merchant.give_up(bought.xid),
+                kind="give_up",
+                purchase=bought.number,
+                about=asked[0].auth_rrpid,
+            )
+
+    @rule(which=anything)
     def resend(self, which: int) -> None:
         try:
             bought, _, _ = self.chosen(which)
@@ -428,6 +445,7 @@ EXPECTED = {
     *(f"auth {code}" for code in ("approved", "declined", "amountError", "piPreviouslyUsed", "piAuthMismatch")),
     *(f"auth {code}" for code in ("recurringTooSoon", "recurringExpired", "installRecurMismatch")),
     *(f"reverse {code}" for code in ("approved", "invalidAmount")),
+    *("auth noReply", "give_up approved"),
     *(f"capture {code}" for code in ("success", "amountError", "batchUnknown", "batchClosed", "duplicateRequest")),
     *(f"reverse_capture {code}" for code in ("success", "amountError", "originalProcessed")),
     *(f"credit {code}" for code in ("success", "amountError", "duplicateRequest")),
@@ -457,6 +475,7 @@ STEPS: dict[str, int] = {
     "inquire": 1,
     "authorize": 5,
     "authorize_with_the_pi": 2,
+    "give_up": 2,
     "reverse": 3,
     "capture": 10,
     "reverse_capture": 3,

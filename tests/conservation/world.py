@@ -160,7 +160,7 @@ class World:
         self.twisted: set[bytes] = set()
         self.unanswered: dict[int, set[bytes]] = {number: set() for number in range(len(GATEWAY_OF))}
         """Merchant → its requests about batches that it has no answer to."""
-        self.tokens: dict[bytes, tuple[int, int]] = {}
+        self.tokens: dict[bytes, tuple[int, int, bytes]] = {}
         """RRPID of an AuthReq that was approved → the AuthToken that came of it."""
         self.stash: list[tuple[int, Any]] = []
         """(merchant, AuthToken) of all that merchants ever held."""
@@ -299,7 +299,7 @@ class World:
         for code in codes:
             self.codes[f"{request.kind} {code}"] = self.codes.get(f"{request.kind} {code}", 0) + 1
         if request.kind == "auth" and codes == ["approved"]:
-            self.tokens[rrpid] = (request.purchase, self.model.purchases[request.purchase].approved)
+            self.tokens[rrpid] = (request.purchase, self.model.purchases[request.purchase].approved, rrpid)
 
     def _at_merchant(self, letter: Letter, reply: Reply) -> None:
         rrpid = unwrap(letter.data).header.rrpid or b""
@@ -456,7 +456,9 @@ class World:
                 continue
             model = self.model.purchases[bought.number]
             standing = {a.auth_rrpid: a for a in record.authorizations if a.state in LIVE}
-            assert set(standing) == {rrpid for rrpid, a in model.authorizations.items() if a.stands}
+            assert set(standing) == {
+                rrpid for rrpid, a in model.authorizations.items() if a.stands and rrpid not in model.given_up
+            }
             for rrpid, mine in standing.items():
                 theirs = model.authorizations[rrpid]
                 assert cents(mine) == theirs.amount

@@ -149,16 +149,18 @@ class Marketplace(RuleBasedStateMachine):
         try:
             asked = getattr(merchant, what)(xid, *(() if share is None else (amount,)))
         except UsageError:
-            assert record.outstanding is not None or not self.has_object(record, what)
+            assert record.outstanding is not None or not self.has_object(record, what, whole=share is None)
             assert merchant.purchase(xid) == record
         else:
             assert record.outstanding is None
             assert merchant.purchase(xid).outstanding is not None
             self.put(asked)
 
-    def has_object(self, record: merchant_records.PurchaseRecord, what: str) -> bool:
-        """Whether there is something that this could be done to, as the merchant knows it."""
+    def has_object(self, record: merchant_records.PurchaseRecord, what: str, *, whole: bool = False) -> bool:
+        """Whether there is something that this could be done to, as the merchant knows it; ``whole``: to all of it."""
         live = [a for a in record.authorizations if a.state in LIVE]
+        if live and what == "capture" and whole:
+            return not live_sum(live[-1].captures, live[-1].amount).same_value(live[-1].amount)
         if what in ("capture", "reverse"):
             return bool(live)
         captures = [c for c in live[-1].captures if c.state in LIVE] if live else []

@@ -888,7 +888,7 @@ def test_an_inquiry_is_about_the_request_whose_key_signed_it(monkeypatch: pytest
         received = read(wire)
         with ca.store.transaction() as transaction:
             record = records.find(transaction, received.body.lid_ca, received.body.lid_ee)
-            request = replace(received.baggage, public_key_s=public_key_der(other.public_key()))
+            request = replace(received.baggage.request, public_key_s=public_key_der(other.public_key()))
             records.keep(transaction, replace(record, request=request))
         return received
 

@@ -29,6 +29,16 @@ def test_part_by_part(scene: Scene) -> None:
     assert batches == {1}
 
 
+@pytest.mark.parametrize("sale", [True, False])
+def test_where_nothing_is_left_to_take_nothing_is_asked(scene: Scene, sale: bool) -> None:
+    """After a sale, or a second time: the shop is told so at once, and may go on."""
+    xid = scene.buy(4200, capture_now=True) if sale else scene.bought(4200)
+    with pytest.raises(UsageError, match="left to take: it was captured with the sale$" if sale else "left to take$"):
+        scene.merchant.capture(xid)
+    assert scene.merchant.purchase(xid).outstanding is None
+    assert scene.all_agree(xid) == Money(4200, 4200)
+
+
 @pytest.mark.prop("PX-7")
 def test_amount_error_above_what_was_authorised(scene: Scene) -> None:
     xid = scene.bought(10_000, captured=6000)

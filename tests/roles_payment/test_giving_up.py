@@ -10,12 +10,13 @@ import pytest
 from setproto.errors import UsageError
 from setproto.messages.codes import AuthRevCode, BatchOperation
 from setproto.messages.common import Role
+from setproto.messages.payment import PaymentInstruction
 from setproto.roles import cardholder
 from setproto.roles.merchant import records as merchant_records
 from setproto.roles.merchant import requests
 from setproto.roles.operations import OpState
 from setproto.roles.ports import EventKind
-from tests.roles_payment.scene import Money, Scene, eur
+from tests.roles_payment.scene import NOW, Money, Scene, eur, instalments, instruction, recurring, tokens
 
 HOUR = timedelta(hours=1)
 
@@ -177,16 +178,67 @@ def test_a_decline_that_got_lost_is_given_up_too() -> None:
     assert scene.all_agree(xid) == Money()
 
 
-def test_a_later_shipment_is_given_up_and_the_first_one_stands() -> None:
+@pytest.mark.parametrize("lost", ["AuthReq", "AuthRes"])
+def test_a_later_shipment_is_given_up_and_the_first_one_stands(lost: str) -> None:
+    """What had been approved has moved the chain of tokens on: it moves back, and the shipment can be tried again."""
     scene = Waiting()
     xid = scene.buy(4200, first=2000)
-    scene.market.lose = ["AuthReq"]
+    scene.market.lose = [lost]
     scene.market.deliver(Role.merchant, scene.merchant.authorize(xid, eur(2200)))
     assert scene.asks(scene.merchant.give_up(xid)) == "approved"
     assert not scene.merchant.purchase(xid).has_failed
     assert scene.all_agree(xid) == Money(authorised=2000)
     assert scene.asks(scene.merchant.authorize(xid, eur(2200))) == "approved"
     assert scene.all_agree(xid) == Money(authorised=4200)
+
+
+def test_an_instalment_or_payment_that_is_given_up_is_not_counted() -> None:
+    """Neither among the instalments agreed on, nor in the pause between two recurring payments."""
+    for how in (instalments(2), recurring(30, NOW + timedelta(days=365))):
+        scene = Waiting()
+        xid = scene.buy(4200, first=2000, install_recur_data=how)
+        scene.wait(40)
+        scene.market.lose = ["AuthRes"]
+        scene.market.deliver(Role.merchant, scene.merchant.authorize(xid, eur(2000)))
+        assert scene.asks(scene.merchant.give_up(xid)) == "approved"
+        assert scene.asks(scene.merchant.authorize(xid, eur(2000))) == "approved"
+        assert scene.all_agree(xid) == Money(authorised=4000)
+
+
+@pytest.mark.prop("PX-7")
+def test_the_token_of_what_was_given_up_is_good_for_nothing() -> None:
+    """Another one has its number by now."""
+    scene = Waiting()
+    xid = scene.buy(10_000, first=1000)
+    scene.market.lose = ["AuthRes"]
+    scene.market.deliver(Role.merchant, scene.merchant.authorize(xid, eur(1000), more=True))
+    store = scene.market.stores[Role.merchant]
+    before = dict(store._tables)
+    scene.merchant.handle(scene.market.lost.pop().message.data)
+    instead = PaymentInstruction(auth_token=scene.merchant.purchase(xid).auth_token)
+    store._tables = before
+    assert scene.asks(scene.merchant.give_up(xid)) == "approved"
+    assert scene.asks(scene.merchant.authorize(xid, eur(1000), more=True)) == "approved"
+    lie = scene.lie(lambda: scene.merchant.authorize(xid, eur(1000), more=True), baggage=instruction(instead))
+    assert scene.asks(lie) == "piPreviouslyUsed"
+    assert scene.asks(scene.merchant.authorize(xid, eur(1000), more=True)) == "approved"
+    assert scene.all_agree(xid) == Money(authorised=3000)
+
+
+@pytest.mark.prop("PX-7")
+def test_the_chain_of_tokens_moves_back_only_from_its_end() -> None:
+    """A merchant that had the answer, used its token, and now says that it had none, gets no token back."""
+    scene = Waiting()
+    xid = scene.buy(10_000, first=1000)
+    first = PaymentInstruction(auth_token=scene.merchant.purchase(xid).auth_token)
+    for _ in range(2):
+        assert scene.asks(scene.merchant.authorize(xid, eur(1000), more=True)) == "approved"
+    lie = scene.lie(lambda: scene.merchant.reverse(xid, authorization=2), baggage=tokens(b""))
+    assert scene.asks(lie) == "approved"
+    old = scene.lie(lambda: scene.merchant.authorize(xid, eur(1000), more=True), baggage=instruction(first))
+    assert scene.asks(old) == "piPreviouslyUsed"
+    assert scene.asks(scene.merchant.authorize(xid, eur(1000), more=True)) == "approved"
+    assert scene.all_agree(xid) == Money(authorised=3000)
 
 
 def test_there_must_be_an_authorisation_to_give_up() -> None:

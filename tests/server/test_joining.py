@@ -33,11 +33,13 @@ def ca(shop: Parts, *arguments: str) -> subprocess.CompletedProcess[str]:
     return setproto("ca", *arguments, *place)
 
 
-def applying(shop: Parts, role: str, name: str, out: Path, said: Path) -> Command:
+def applying(
+    shop: Parts, role: str, name: str, out: Path, said: Path, *, account: str = "DE 42", locked: Path | None = None
+) -> Command:
     """``setproto register``, which waits; what it says goes into a file."""
-    options = ("--bin", "411111", "--account", "DE 42", "--person", "Grace Hopper", "--name", role)
+    options = ("--bin", "411111", "--account", account, "--person", "Grace Hopper", "--name", role)
     files = ("--shop", shop.directory / "shop.toml", "--out", out)
-    passphrase = ("--key-passphrase-file", shop.directory / "merchant" / "passphrase")
+    passphrase = ("--key-passphrase-file", locked or shop.directory / "merchant" / "passphrase")
     return Command("setproto", "register", role, name, *options, *files, *passphrase, output=said)
 
 
@@ -108,6 +110,36 @@ def test_a_gateway_applies_too_and_can_be_turned_away(shop: Parts, tmp_path: Pat
     assert process.wait(PATIENCE) == 2
     assert "the CA refuses: not known here" in said.read_text()
     assert not list((tmp_path / "gateway").iterdir()), "nothing is left behind"
+
+
+def test_an_application_outlives_the_command_that_made_it(shop: Parts, tmp_path: Path) -> None:
+    """Killed while it waits, and called again with the same words, it goes on with the same request and keys."""
+    out, said = tmp_path / "gateway", tmp_path / "said"
+    first = applying(shop, "gateway", "gateway-3", out, said)
+    one = waiting(shop, "gateway-3")
+    first.kill()
+    first.wait(PATIENCE)
+    kept = out / "gateway-application.db"
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+    wrong = tmp_path / "wrong"
+    wrong.write_text("quite another passphrase")
+    for how, complaint in (
+        ({"locked": wrong}, "the passphrase is wrong"),
+        ({"account": "DE 43"}, "holds an application that says something else"),
+    ):
+        refused = tmp_path / "refused"
+        assert applying(shop, "gateway", "gateway-3", out, refused, **how).wait(PATIENCE) == 2  # type: ignore[arg-type]
+        assert complaint in refused.read_text()
+    assert kept.exists()
+
+    assert ca(shop, "approve", one["reference"], *ACQUIRER).returncode == 0
+    assert applying(shop, "gateway", "gateway-3", out, said).wait(PATIENCE) == 0, said.read_text()
+    assert "nothing waits" in ca(shop, "refuse", "", "--reason", "there was one application").stderr
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("gateway-chain.pem", "gateway-exchange.key.pem", "gateway-exchange.pem"),
+        *("gateway-signature.key.pem", "gateway-signature.pem"),
+    ]
 
 
 @pytest.mark.prop("PX-13")

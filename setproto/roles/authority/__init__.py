@@ -7,6 +7,7 @@ sender's, Chall-CA must come back, every key shows that its owner has the privat
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -94,6 +95,22 @@ _REFUSED: Final = {
 }
 
 
+class AskBank(Exception):
+    """Internal: the bank is to be asked this outside the transaction, and the request handled again with the answer."""
+
+    def __init__(self, application: Application) -> None:
+        super().__init__()
+        self.application = application
+
+
+@dataclasses.dataclass(frozen=True)
+class Inquired:
+    """The request that a CertInqReq is about, and what the bank says to it once it was asked."""
+
+    request: Request
+    decision: Decision | None = None
+
+
 class CertificateAuthority(Endpoint):
     """A CCA, MCA or PCA."""
 
@@ -145,6 +162,19 @@ class CertificateAuthority(Endpoint):
         if wire.type is CERT_INQ_REQ:
             return self._receive_inquiry(wire)
         raise ProtocolError("not a request to a CA", code=ErrorCode.messageNotSupported)
+
+    def decide(self, data: bytes, wire: Wire, received: Received[Any]) -> Reply:
+        """As every role, but nobody has to wait while the bank is asked.
+
+        A handler that needs the bank's word raises AskBank and has changed nothing.  It is run again with the answer,
+        in another transaction, so that whatever was decided meanwhile counts (docs/adr/0016).
+        """
+        try:
+            return super().decide(data, wire, received)
+        except AskBank as question:
+            decision = self._entitlement.decide(question.application)
+        came = dataclasses.replace(received.baggage, decision=decision)
+        return super().decide(data, wire, dataclasses.replace(received, baggage=came))
 
     def process(self, wire: Wire, received: Received[Any], transaction: Transaction) -> Reply:
         """As ``read``."""
@@ -275,7 +305,7 @@ class CertificateAuthority(Endpoint):
         )
         record = replace(record, request=request)
         if status is None:
-            record, status = self._decide(transaction, record, body, came.account)
+            record, status = self._decide(transaction, record, body, came.account, came.decision)
         elif status.cert_status_code is not CertStatusCode.regFormAnswerMalformed:
             record = self._moved(record, Signal.REFUSE, request, status)
         elif record.tries + 1 < MAX_TRIES:
@@ -344,14 +374,20 @@ class CertificateAuthority(Endpoint):
         return None
 
     def _decide(
-        self, transaction: Transaction, record: Registration, body: CertReqData, account: bytes | None
+        self,
+        transaction: Transaction,
+        record: Registration,
+        body: CertReqData,
+        account: bytes | None,
+        decision: Decision | None,
     ) -> tuple[Registration, CertStatus]:
-        """Ask the bank, and do what it says: issue, wait or refuse."""
+        """Do what the bank says: issue, wait or refuse.  AskBank, before anything is changed, if it has to be asked."""
         request = record.request
         if request is None:
             raise UsageError("no request to decide")
         application, pan_secret, nonce = self._application(record, body, account)
-        decision = self._entitlement.decide(application)
+        if decision is None:
+            raise AskBank(application)
         if decision.verdict in _WAITING:
             for spki in (body.public_key_s, body.public_key_e):
                 if spki is not None:  # while it waits nobody else gets a certificate for it
@@ -428,7 +464,7 @@ class CertificateAuthority(Endpoint):
     def _receive_inquiry(self, wire: Wire) -> Received[CertInqReqData]:
         """Signed with the key whose certification is asked about, or, if that cannot sign, with the certified one.
 
-        ``baggage`` is the request that is asked about."""
+        ``baggage`` is an :class:`Inquired`."""
         signed = decoded(KeySigned, wire.body)
         body = decoded(CertInqReqData, signed.content)
         with self.store.transaction() as transaction:
@@ -438,14 +474,14 @@ class CertificateAuthority(Endpoint):
             raise ProtocolError("a registration of somebody else", code=ErrorCode.unknownLID)
         self.check_head(body.head, CERT_INQ_REQ.content_type, request.sender, self.party, wire)
         digested = content_digest(CERT_INQ_REQ, signed.content, wire.header_digest)
-        received = Received(body, digested, certified, body.head.sender, (), request, {})
+        received = Received(body, digested, certified, body.head.sender, (), Inquired(request), {})
         self.agree(wire, CERT_INQ_REQ, received)
         return received
 
     def _asked_about(self, transaction: Transaction, received: Received[CertInqReqData]) -> Registration:
         """The registration as it stands now.  SignatureFailure if meanwhile it is one of another key."""
         record, request = self._applied_for(transaction, received.body)
-        verified_by = received.baggage
+        verified_by = received.baggage.request
         if (request.public_key_s, request.sender) != (verified_by.public_key_s, verified_by.sender):
             raise SignatureFailure("not signed with the key whose certification is asked about")
         return record
@@ -464,7 +500,7 @@ class CertificateAuthority(Endpoint):
             raise UsageError("no request to ask about")
         applied, _, account = open_cert_req(self, request.sender, request.rrpid, request.body)
         if record.state is State.PENDING:
-            record, status = self._decide(transaction, record, applied, account)
+            record, status = self._decide(transaction, record, applied, account, received.baggage.decision)
             records.keep(transaction, record)
         else:
             nonce = self._application(record, applied, account)[2] if record.state is State.COMPLETE else None

@@ -106,4 +106,5 @@ class Entitlement(Protocol):
     """The issuer or acquirer behind a CA."""
 
     def decide(self, application: Application) -> Decision:
-        """Whether this applicant may be certified.  Asked inside the CA's transaction: idempotent by reference."""
+        """Whether this applicant may be certified.  Asked in no transaction, perhaps more than once for one
+        request: idempotent by reference."""

@@ -79,6 +79,9 @@ def on_auth_req(gateway: Gateway, transaction: Transaction, received: Received[A
     try:
         if records.cancelled(transaction, merchant, tags.auth_rr_tags.rrpid):
             raise Refused(AuthCode.noReply, "given up by the merchant")
+        token = received.baggage.token
+        if token is not None and records.cancelled(transaction, merchant, token.auth_rrpid):
+            raise Refused(AuthCode.piPreviouslyUsed, "a token of what was given up")  # its generation is another's now
         instruction = instruction_of(gateway, received.baggage, body, earlier)
         record = _claim(transaction, instruction, body, merchant, earlier)
         check_limits(gateway, record)
@@ -98,6 +101,8 @@ def on_auth_req(gateway: Gateway, transaction: Transaction, received: Received[A
             auth_rrpid=auth_rrpid,
             state=GATEWAY_OPERATION.next(OpState.ASKED, signal),
             amount=payload.auth_req_amt,
+            generation=record.generation,
+            prev_auth=record.prev_auth,
             captures=[],
         )
         record = record.having(authorization)

@@ -67,5 +67,7 @@ def _undo(
             return False
     standing = record.authorization(authorization.auth_rrpid) or authorization
     reversed_ = replace(standing, state=GATEWAY_OPERATION.next(standing.state, OpSignal.REVERSED))
+    if record.generation == standing.generation + 1:  # it was the last: the token that it used is good again
+        record = replace(record, generation=standing.generation, prev_auth=standing.prev_auth)
     records.keep(transaction, record.having(reversed_))
     return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Final
 
-from pki.der import MAX_SIZE, Implicit, replace, sequence
+from pki.der import MAX_SIZE, Default, Implicit, replace, sequence
 from setproto.amounts import CurrencyAmount
 from setproto.crypto.digests import digest
 from setproto.errors import ErrorCode, ProtocolError
@@ -61,6 +61,10 @@ class AuthorizationRecord:
     state: OpState
     amount: CurrencyAmount
     captures: list[CaptureRecord]
+    generation: Annotated[int, Default(0)] = 0
+    """How many were approved before."""
+    prev_auth: Annotated[Date | None, Implicit(0)] = None
+    """When the last one before was approved."""
 
     def capture(self, number: int) -> CaptureRecord | None:
         """The capture with this number."""
@@ -81,7 +85,7 @@ class PurchaseRecord:
     purch_amt: CurrencyAmount
     install_recur_data: Annotated[InstallRecurData | None, Implicit(0)] = None
     generation: int
-    """How many authorisations were approved: the only AuthToken that is good carries this number."""
+    """How many authorisations were approved and not given up: the only AuthToken that is good carries this number."""
     prev_auth: Annotated[Date | None, Implicit(1)] = None
     authorizations: list[AuthorizationRecord]
 

@@ -163,11 +163,14 @@ class Merchant(Endpoint):
         authorization: int | None = None,
         batch_id: int | None = None,
     ) -> Outgoing:
-        """Take what was authorised and not yet captured, or ``amount`` of it (§4.15)."""
+        """Take what was authorised and not yet captured, or ``amount`` of it (§4.15).  UsageError if it is nothing."""
         with self.store.transaction() as transaction:
             record = self._ready(transaction, xid)
             found = granted(record.authorizations, authorization)
             left = found.amount.value - live_sum(found.captures, found.amount).value
+            if amount is None and not left:
+                sale = records.order(transaction, record.trans_ids.lid_m).capture_now
+                raise UsageError(f"there is nothing left to take{': it was captured with the sale' if sale else ''}")
             wanted = (
                 found.amount.with_amount(left // found.amount.step) if amount is None else _like(amount, found.amount)
             )
