@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
 from setproto.cli.ca.desk import KeyPassphraseFile, NewFiles, Out, key_passphrase, now, say
-from setproto.cli.ca.register import Account, Bin, Person, file_names, files_of, in_words, request_type
-from setproto.cli.ca.work import Prefix
+from setproto.cli.ca.options import Account, Bin, GatewayID, MerchantID, Person, Prefix
+from setproto.cli.ca.register import file_names, files_of, in_words, request_type
 from setproto.cli.console import printable
 from setproto.cli.opening import ShopFile, answering, default_shop
 from setproto.client import HTTPTransport
@@ -40,7 +40,7 @@ register = typer.Typer(
 
 @register.command()
 def merchant(
-    mer_id: Annotated[str, typer.Argument(metavar="MERID", help="As the acquirer assigned it.")],
+    mer_id: MerchantID,
     acquirer_bin: Bin,
     account: Account,
     person: Person,
@@ -57,7 +57,7 @@ def merchant(
 
 @register.command()
 def gateway(
-    gateway_id: Annotated[str, typer.Argument(metavar="ID", help="The gateway's identifier.")],
+    gateway_id: GatewayID,
     acquirer_bin: Bin,
     account: Account,
     person: Person,

@@ -36,7 +36,21 @@ from setproto.cli.ca.desk import (
     terminal,
     unlocked,
 )
-from setproto.cli.ca.work import BrandName, Prefix, brand_meant
+from setproto.cli.ca.options import (
+    Account,
+    Acquirer,
+    Bin,
+    BrandName,
+    City,
+    CountryNumber,
+    GatewayID,
+    Issuer,
+    MerchantID,
+    Person,
+    Prefix,
+    ShownAs,
+)
+from setproto.cli.ca.work import brand_meant
 from setproto.crypto.cms import RecipientKey, SecretKey, Signer
 from setproto.crypto.suites import suite
 from setproto.errors import UsageError
@@ -58,10 +72,6 @@ register = typer.Typer(
     help="Run the registration protocol for a cardholder, a merchant or a gateway.",
 )
 
-Person = Annotated[str, typer.Option("--person", help="Who applies: the answer to the form.")]
-Acquirer = Annotated[str, typer.Option("--acquirer", help="The acquiring bank.")]
-Bin = Annotated[str, typer.Option("--bin", help="The acquirer's BIN, six digits.")]
-Account = Annotated[str, typer.Option("--account", help="The account at the acquirer.")]
 Renew = Annotated[
     str | None,
     typer.Option("--renew", metavar="NAME", help="Renew the certificates in the files of this name in the same DIR."),
@@ -87,7 +97,7 @@ class Place:
 
 @register.command()
 def cardholder(
-    issuer: Annotated[str, typer.Option("--issuer", help="The issuing bank.")],
+    issuer: Issuer,
     person: Person,
     card_file: CardFile = None,
     brand: BrandName = None,
@@ -115,14 +125,14 @@ def cardholder(
 
 @register.command()
 def merchant(
-    mer_id: Annotated[str, typer.Argument(metavar="MERID", help="As the acquirer assigned it.")],
-    shown_as: Annotated[str, typer.Option("--shown-as", help="As on the cardholder's statement.")],
+    mer_id: MerchantID,
+    shown_as: ShownAs,
     acquirer: Acquirer,
     acquirer_bin: Bin,
-    city: Annotated[str, typer.Option("--city")],
+    city: City,
     account: Account,
     person: Person,
-    country_number: Annotated[int, typer.Option("--country", help="ISO 3166, numeric.")] = 999,
+    country_number: CountryNumber = 999,
     brand: BrandName = None,
     name: Prefix = "merchant",
     renew: Renew = None,
@@ -149,7 +159,7 @@ def merchant(
 
 @register.command()
 def gateway(
-    gateway_id: Annotated[str, typer.Argument(metavar="ID", help="The gateway's identifier.")],
+    gateway_id: GatewayID,
     acquirer: Acquirer,
     acquirer_bin: Bin,
     account: Account,
