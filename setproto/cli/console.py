@@ -7,7 +7,7 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -24,6 +24,9 @@ class Suite(enum.StrEnum):
     RSA3072 = "rsa3072"
     ED25519 = "ed25519"
     MLDSA65 = "mldsa65"
+
+
+Algorithms = Annotated[Suite, typer.Option("--suite", help="Which algorithms to use.", case_sensitive=True)]
 
 
 @contextmanager
