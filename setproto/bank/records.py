@@ -4,14 +4,16 @@ in clear."""
 from __future__ import annotations
 
 import enum
+import logging
 from typing import Final
 
 from pki.der import decode, encode, sequence, value_set
 from setproto.roles.ports import Transaction
 
+_LOG: Final = logging.getLogger("setproto.bank.records")
 PAYMENTS: Final = "link payments"
 ADVICES: Final = "link advices"
-MANUAL: Final = "link manual"
+_MANUAL: Final = "link manual"
 _STANS: Final = "link stans"
 _SLOTS: Final = "link in flight"
 _DAYS: Final = "link days"
@@ -110,6 +112,12 @@ def keep_payment(transaction: Transaction, reference: bytes, record: PaymentReco
     transaction.put(PAYMENTS, reference, encode(record))
 
 
+def is_attempt(transaction: Transaction, reference: bytes, payment: PaymentRecord, *states: State) -> bool:
+    """Whether the payment is still the attempt that it was, in one of these states."""
+    now = find_payment(transaction, reference)
+    return now is not None and now.name == payment.name and now.state in states
+
+
 def find_advice(transaction: Transaction, reference: bytes) -> AdviceRecord | None:
     """The advice."""
     stored = transaction.get(ADVICES, reference)
@@ -119,6 +127,17 @@ def find_advice(transaction: Transaction, reference: bytes) -> AdviceRecord | No
 def keep_advice(transaction: Transaction, reference: bytes, record: AdviceRecord) -> None:
     """Store it."""
     transaction.put(ADVICES, reference, encode(record))
+
+
+def leave_to_a_person(transaction: Transaction, key: bytes, what: str, code: str) -> None:
+    """Something was refused that cannot be refused: nothing is done about it, and an operator must hear of it."""
+    _LOG.error("%s was refused with %r: a person must look at it", what, code)
+    transaction.put(_MANUAL, key, f"{what}: {code}".encode())
+
+
+def left_to_a_person(transaction: Transaction) -> list[str]:
+    """All of that, a line each: sixteen hexadecimal digits that tell them apart, what, and the code."""
+    return [f"{key.hex()[:16]} {value.decode()}" for key, value in transaction.items(_MANUAL)]
 
 
 def business_day(transaction: Transaction) -> str | None:

@@ -9,7 +9,8 @@ from typing import Final
 
 from starlette.routing import Router
 
-from setproto.bank.link import ISO8583Link, LinkConfig
+from setproto.bank.connection import LinkConfig
+from setproto.bank.link import ISO8583Link
 from setproto.client import PAYMENT
 from setproto.messages.common import Role
 from setproto.roles.gateway import Gateway
