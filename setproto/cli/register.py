@@ -23,7 +23,8 @@ from setproto.crypto.cms import SecretKey
 from setproto.errors import Unreachable, UsageError
 from setproto.messages.common import Role
 from setproto.messages.registration import AcquirerID, IDData, MerchantAcquirerID
-from setproto.roles.applicant import Applicant, Business, State
+from setproto.roles.applicant import Applicant
+from setproto.roles.enrolment import Business, State
 from setproto.store import MemoryStore
 from setproto.wallet.registering import send
 from setproto.wallet.trust import read_shop

@@ -35,7 +35,7 @@ from setproto.cli.opening import (
 from setproto.crypto.locked import RECOMMENDED, Cost
 from setproto.errors import SetError, UsageError
 from setproto.messages.registration import RegFormOrReferral
-from setproto.roles.applicant import State
+from setproto.roles.enrolment import State
 from setproto.wallet import printing, recorder
 from setproto.wallet.paying import Standing, Till
 from setproto.wallet.recorder import Entry, Query

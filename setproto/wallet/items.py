@@ -20,9 +20,9 @@ from setproto.crypto.possession import private_key_from, private_key_octets
 from setproto.crypto.suites import suite
 from setproto.errors import UsageError
 from setproto.messages.common import PartyID, Role
-from setproto.roles.applicant import Certified
 from setproto.roles.cardholder import PaymentCard
 from setproto.roles.credentials import Credentials
+from setproto.roles.enrolment import Certified
 from setproto.roles.ports import Clock, RandomBytes, Transaction
 from setproto.wallet.vault import Vault
 

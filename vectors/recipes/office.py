@@ -23,10 +23,11 @@ from setproto.messages.registration import (
     RegFormData,
     RegTemplate,
 )
-from setproto.roles.applicant import Applicant, Business
+from setproto.roles.applicant import Applicant
 from setproto.roles.authority import CertificateAuthority
 from setproto.roles.authority.ports import Application, Approval, CardApplication, Decision, Form, Verdict
 from setproto.roles.credentials import Credentials
+from setproto.roles.enrolment import Business
 from setproto.roles.ports import Event, Outgoing
 from setproto.store import MemoryStore
 

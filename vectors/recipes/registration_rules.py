@@ -198,7 +198,7 @@ def cert_req_rules(book: Book, office: Office, applicant: Applicant, sibling: st
         )
     else:
         assert genuine.request.id_data is not None
-        held = private_key_from(applicant._opened(applicant.enrolment()).exchange_key or b"")
+        held = private_key_from(applicant._records.opened(applicant.enrolment()).exchange_key or b"")
         forms["one-key"] = (
             replace(genuine.but(public_key_s=genuine.request.public_key_e), new_key=held),
             "CertStatusCode.rejectedByCA",
@@ -295,7 +295,7 @@ def init_req_rules(book: Book, data: bytes, sibling: str) -> None:
 
 def inquiry_rules(book: Book, office: Office, applicant: Applicant, sibling: str) -> None:
     """Of a CertInqReq, and a CertReq when the registration was decided."""
-    held = applicant._opened(applicant.enrolment()).signature_key
+    held = applicant._records.opened(applicant.enrolment()).signature_key
     assert held is not None
     key = private_key_from(held)
     covers = ("rule 6.11.15",)

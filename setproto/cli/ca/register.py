@@ -58,10 +58,11 @@ from setproto.messages.codes import CertStatusCode, RequestType, Wants
 from setproto.messages.common import PartyID, Role
 from setproto.messages.registration import AcquirerID, IDData, MerchantAcquirerID
 from setproto.reading.pem import to_pem
-from setproto.roles.applicant import Applicant, Business, Certified, State, Subject
+from setproto.roles.applicant import Applicant
 from setproto.roles.authority.ports import Approval
 from setproto.roles.credentials import Credentials
 from setproto.roles.endpoint import Endpoint
+from setproto.roles.enrolment import Business, Certified, State, Subject
 from setproto.roles.ports import EventKind, Outgoing
 from setproto.server.public import certificates
 from setproto.store import MemoryStore
