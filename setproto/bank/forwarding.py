@@ -162,7 +162,7 @@ class Reversals:
             records.unqueue(transaction, place)
             # 25: the bank never had it, and will not take it any more.
             if code not in (APPROVED, NOT_FOUND):
-                records.leave_to_a_person(transaction, key, "reversal", code)
+                records.leave_to_a_person(transaction, key, f"reversal of {reversal.payment.rrn}", code)
             elif records.is_attempt(transaction, reversal.reference, reversal.payment, State.REVERSING):
                 reversed_ = replace(reversal.payment, state=State.REVERSED)
                 records.keep_payment(transaction, reversal.reference, reversed_)

@@ -273,7 +273,7 @@ class ISO8583Link:
         except NoReply:
             self._retries.later(advice.reference)
             raise
-        self._taken(advice.reference, record, answer)
+        self._taken(advice.reference, record, answer, payment.rrn)
 
     def _is_held(self, reference: bytes) -> bool:
         """Whether the bank approved it.  What it was asked and has not answered is reversed by way of the queue."""
@@ -298,7 +298,8 @@ class ISO8583Link:
             amount = _minor(advice.amount)
             about = None if payment is None else _about(payment, advice.kind.name, amount)
             if payment is None or payment.state is not State.APPROVED or amount is None or about is None:
-                records.leave_to_a_person(transaction, advice.reference, advice.kind.name, "unknown here")
+                of = "" if payment is None else f" of {payment.rrn}"
+                records.leave_to_a_person(transaction, advice.reference, advice.kind.name + of, "unknown here")
                 return None
             record = AdviceRecord(
                 name=replace(name, terminal=payment.name.terminal),
@@ -321,7 +322,7 @@ class ISO8583Link:
             records.keep_advice(transaction, advice.reference, record)
         return payment, record, False
 
-    def _taken(self, reference: bytes, record: AdviceRecord, answer: Message) -> None:
+    def _taken(self, reference: bytes, record: AdviceRecord, answer: Message, rrn: str) -> None:
         """The bank has answered: an advice is never told again after that."""
         self._retries.answered(reference)
         code = answer[39]
@@ -332,7 +333,7 @@ class ISO8583Link:
             settled = answer.get(15) or ""
             records.keep_advice(transaction, reference, replace(record, code=code, settled=settled))
             if code != APPROVED:
-                records.leave_to_a_person(transaction, reference, record.kind, code)
+                records.leave_to_a_person(transaction, reference, f"{record.kind} of {rrn}", code)
                 return
             if settled:
                 records.put_in_day(transaction, settled, reference)

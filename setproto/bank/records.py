@@ -136,8 +136,16 @@ def leave_to_a_person(transaction: Transaction, key: bytes, what: str, code: str
 
 
 def left_to_a_person(transaction: Transaction) -> list[str]:
-    """All of that, a line each: sixteen hexadecimal digits that tell them apart, what, and the code."""
-    return [f"{key.hex()[:16]} {value.decode()}" for key, value in transaction.items(_MANUAL)]
+    """All of that, a line each: sixteen hexadecimal digits, what was refused, and the code."""
+    return [f"{key.hex()[:16]} {value.decode()}" for key, value in transaction.items(_MANUAL) if value]
+
+
+def looked_at(transaction: Transaction, digits: str) -> int:
+    """A person has looked at what begins with these digits: it is not listed any more.  How many there were."""
+    meant = [key for key, value in transaction.items(_MANUAL) if value and key.hex().startswith(digits.lower())]
+    for key in meant:
+        transaction.put(_MANUAL, key, b"")
+    return len(meant)
 
 
 def business_day(transaction: Transaction) -> str | None:
