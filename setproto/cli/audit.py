@@ -12,6 +12,7 @@ import typer
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from setproto.audit import audit as audit_record
 from setproto.audit import evidence, prove
 from setproto.cli.ca.desk import AsJson, answering
 from setproto.cli.console import refuse
