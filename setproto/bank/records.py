@@ -102,13 +102,13 @@ class QueuedReversal:
 
 
 def find_payment(transaction: Transaction, reference: bytes) -> PaymentRecord | None:
-    """The last attempt under this reference."""
+    """The last attempt under this reference (``AuthorizationRequest.reference``); None if there was none."""
     stored = transaction.get(PAYMENTS, reference)
     return None if stored is None else decode(PaymentRecord, stored)
 
 
 def keep_payment(transaction: Transaction, reference: bytes, record: PaymentRecord) -> None:
-    """Store it."""
+    """Store it, in the place of what was there."""
     transaction.put(PAYMENTS, reference, encode(record))
 
 
@@ -119,13 +119,13 @@ def is_attempt(transaction: Transaction, reference: bytes, payment: PaymentRecor
 
 
 def find_advice(transaction: Transaction, reference: bytes) -> AdviceRecord | None:
-    """The advice."""
+    """The advice under this reference (``Advice.reference``); None if there was none."""
     stored = transaction.get(ADVICES, reference)
     return None if stored is None else decode(AdviceRecord, stored)
 
 
 def keep_advice(transaction: Transaction, reference: bytes, record: AdviceRecord) -> None:
-    """Store it."""
+    """Store it, in the place of what was there."""
     transaction.put(ADVICES, reference, encode(record))
 
 
@@ -160,7 +160,7 @@ def begin_business_day(transaction: Transaction, day: str) -> None:
 
 
 def put_in_day(transaction: Transaction, day: str, reference: bytes) -> None:
-    """An advice was booked on this day (DE 15)."""
+    """The advice of this reference was booked on this day (DE 15, MMDD)."""
     transaction.put(_day(day), reference, _OPEN)
     if transaction.get(_DAYS, day.encode()) != _OPEN:
         transaction.put(_DAYS, day.encode(), _OPEN)
@@ -172,7 +172,7 @@ def booked(transaction: Transaction, day: str) -> list[bytes]:
 
 
 def open_days(transaction: Transaction) -> list[str]:
-    """Days whose totals were not compared yet."""
+    """Days (MMDD) whose totals were not compared yet."""
     return [day.decode() for day, state in transaction.items(_DAYS) if state == _OPEN]
 
 
@@ -214,7 +214,7 @@ def queue(transaction: Transaction, reversal: QueuedReversal) -> None:
 
 
 def queued(transaction: Transaction) -> list[tuple[int, QueuedReversal]]:
-    """Everything that waits, in order."""
+    """Everything that waits, in order, each with its place in the queue."""
     first, following = (int.from_bytes(transaction.get(_QUEUE, name) or b"", "big") for name in (_FIRST, _NEXT))
     waiting = []
     for place in range(first, following):
@@ -225,7 +225,7 @@ def queued(transaction: Transaction) -> list[tuple[int, QueuedReversal]]:
 
 
 def unqueue(transaction: Transaction, place: int) -> None:
-    """It was answered."""
+    """What is at this place was answered."""
     transaction.put(_QUEUE, place.to_bytes(8, "big"), b"")
     first, following = (int.from_bytes(transaction.get(_QUEUE, name) or b"", "big") for name in (_FIRST, _NEXT))
     while first < following and not transaction.get(_QUEUE, first.to_bytes(8, "big")):

@@ -17,10 +17,9 @@ from setproto.audit import evidence, prove
 from setproto.cli.ca.desk import AsJson, answering
 from setproto.cli.console import refuse
 from setproto.errors import ProtocolError, UsageError
-from setproto.reading.pem import from_pem, to_pem
+from setproto.reading.pem import blocks_in, from_pem, to_pem
 from setproto.roles.journal import JournalDamaged, head_from
 from setproto.roles.ports import Transaction
-from setproto.server.public import certificates
 from setproto.store.sql import SQLStore
 
 dispute = typer.Typer(help="Prove to others what happened in a purchase.", no_args_is_help=True)
@@ -159,4 +158,4 @@ def existing(url: str, space: str) -> Iterator[Transaction]:
 
 
 def _roots(files: list[Path]) -> list[bytes]:
-    return [der for file in files for der in certificates(file)]
+    return [der for file in files for der in blocks_in(file)]

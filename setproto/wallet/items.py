@@ -151,7 +151,7 @@ class Wallet:
             return _card(transaction, label)
 
     def change_card(self, label: str, change: Callable[[CardItem], CardItem]) -> CardItem:
-        """Change what is kept of a card."""
+        """Change what is kept of a card; as it is then.  UsageError if there is none of that label."""
         with self.vault.transaction() as transaction:
             changed = change(_card(transaction, label))
             transaction.put(CARDS, label.encode(), encode(changed))

@@ -27,7 +27,7 @@ from setproto.bank.messages import Codec, Message
 from setproto.card import PAN
 from setproto.errors import UsageError
 from setproto.messages.codes import AuthCode
-from setproto.roles.ports import Advice, AdviceKind, NoReply
+from setproto.roles.ports import Advice, AdviceKind, AuthorizationRequest, NoReply
 from setproto.store import MemoryStore
 from setproto.store.sql import SQLStore
 from tests.bank.people import NOW, OPENING, PAN_CREDIT, PAN_DEBIT, PAN_POOR, PAN_SCRIPTED, VAULT_KEY, make_bank
@@ -530,15 +530,20 @@ def test_two_gateways_tell_the_same_at_once(line: Connected) -> None:
     assert line.settled()
 
 
-def test_a_gateway_takes_up_what_another_left(lossy: Connected) -> None:
-    """The first died waiting; the merchant's repetition reaches the second, which repeats under the same name."""
+def left_unanswered(lossy: Connected) -> tuple[AuthorizationRequest, ISO8583Link]:
+    """What a gateway was killed waiting for, before it could give it up; and another process of it."""
     lossy.wire.to_gateway = dropping(of("0110"))
     request = lossy.request(10_000)
     lossy.link._reversals.give_up = lambda *arguments: None  # type: ignore[method-assign]
     with pytest.raises(NoReply):
         lossy.link.authorize(request)
     lossy.wire.to_gateway = None
-    other = lossy.another(terminal="GW000002")
+    return request, lossy.another(terminal="GW000002")
+
+
+def test_a_gateway_takes_up_what_another_left(lossy: Connected) -> None:
+    """The first died waiting; the merchant's repetition reaches the second, which repeats under the same name."""
+    request, other = left_unanswered(lossy)
     assert other.authorize(request).code is AuthCode.approved
     lossy.restart()  # the first comes back: there is nothing to reverse any more
     assert lossy.till.available() == OPENING - 10_000
@@ -583,13 +588,7 @@ def test_what_never_was_approved_need_not_be_taken_back(line: Connected) -> None
 
 def test_what_another_process_left_unanswered_is_taken_back(lossy: Connected) -> None:
     """It was killed while it waited, and the merchant's reversal comes to a second process of the gateway."""
-    lossy.wire.to_gateway = dropping(of("0110"))
-    request = lossy.request(10_000)
-    lossy.link._reversals.give_up = lambda *arguments: None  # type: ignore[method-assign]
-    with pytest.raises(NoReply):
-        lossy.link.authorize(request)
-    lossy.wire.to_gateway = None
-    other = lossy.another(terminal="GW000002")
+    request, other = left_unanswered(lossy)
     other.advise(advice(AdviceKind.REVERSAL, request, 0))
     until(lossy.settled)
     assert lossy.till.available() == OPENING

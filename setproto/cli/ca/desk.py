@@ -24,8 +24,8 @@ from setproto.ca.register import Issued
 from setproto.ca.vault import Vault, acceptable
 from setproto.cli.console import refuse
 from setproto.errors import UsageError
+from setproto.reading.pem import blocks_in
 from setproto.roles.ports import Transaction
-from setproto.server.public import certificates
 from setproto.settings import require_private
 from setproto.store.sql import SQLStore
 
@@ -205,7 +205,7 @@ def meant(office: Office, what: str) -> Issued:
     UsageError if this hierarchy has not issued it.
     """
     if Path(what).is_file():
-        der = certificates(Path(what))[0]
+        der = blocks_in(Path(what))[0]
         issued = office.find(check_certificate(der).certificate.serial_number)
         if issued.checked.der != der:
             raise UsageError(f"{what} is not the certificate of this hierarchy with its serial number")

@@ -57,14 +57,13 @@ from setproto.errors import UsageError
 from setproto.messages.codes import CertStatusCode, RequestType, Wants
 from setproto.messages.common import PartyID, Role
 from setproto.messages.registration import AcquirerID, IDData, MerchantAcquirerID
-from setproto.reading.pem import to_pem
+from setproto.reading.pem import blocks_in, to_pem
 from setproto.roles.applicant import Applicant
 from setproto.roles.authority.ports import Approval
 from setproto.roles.credentials import Credentials
 from setproto.roles.endpoint import Endpoint
 from setproto.roles.enrolment import Business, Certified, State, Subject
 from setproto.roles.ports import EventKind, Outgoing
-from setproto.server.public import certificates
 from setproto.store import MemoryStore
 
 register = typer.Typer(
@@ -296,7 +295,7 @@ def _certified(place: Place, role: Role, brand: str, passphrase: str, suite_name
         return None
 
     def pair(use: str) -> tuple[bytes, bytes]:
-        certificate = certificates(place.out / f"{place.renew}-{use}.pem")[0]
+        certificate = blocks_in(place.out / f"{place.renew}-{use}.pem")[0]
         return certificate, (place.out / f"{place.renew}-{use}.key.pem").read_bytes()
 
     chosen = key_suite(suite_name)
@@ -306,7 +305,7 @@ def _certified(place: Place, role: Role, brand: str, passphrase: str, suite_name
     if role is not Role.cardholder:
         exchange_certificate, pem = pair("exchange")
         exchange = RecipientKey(load_exchange_key(pem, passphrase.encode(), chosen), exchange_certificate, suite_name)
-    chain = tuple(certificates(place.out / f"{place.renew}-chain.pem"))
+    chain = tuple(blocks_in(place.out / f"{place.renew}-chain.pem"))
     # Only the keys matter here: the CA takes the name from the certificate.
     return Credentials(PartyID(role=role, brand=brand, name=thumbprint(certificate).hex()), signer, exchange, chain)
 
