@@ -159,7 +159,7 @@ class Connection:
             self._owner.came_late(answer)
 
 
-class Exchange:
+class BankLine:
     """The way to the bank: a connection as long as there is one, and otherwise a new one."""
 
     def __init__(self, address: tuple[str, int], config: LinkConfig, owner: Owner, clock: Clock) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 from pki.der import encode
 from setproto.bank import records
 from setproto.bank.codes import APPROVED, NOT_FOUND, TIMED_OUT, UNSETTLED, auth_code
-from setproto.bank.connection import Exchange
+from setproto.bank.connection import BankLine
 from setproto.bank.messages import Message
 from setproto.bank.records import PaymentRecord, QueuedReversal, State
 from setproto.bank.requests import Requests
@@ -66,9 +66,9 @@ class Retries:
 class Reversals:
     """The queue of one gateway process.  Safe for several threads."""
 
-    def __init__(self, exchange: Exchange, requests: Requests, retries: Retries, store: Store, clock: Clock) -> None:
+    def __init__(self, line: BankLine, requests: Requests, retries: Retries, store: Store, clock: Clock) -> None:
         """``retries`` is that of everything that is sent, so that a sign-on makes all of it due."""
-        self._exchange = exchange
+        self._line = line
         self._requests = requests
         self._retries = retries
         self._store = store
@@ -142,7 +142,7 @@ class Reversals:
                     continue
                 message, again = self._requests.reversal(reversal), self._retries.tried(key)
                 try:
-                    answer = self._exchange.signed_on().ask(message.repeated() if again else message)
+                    answer = self._line.signed_on().ask(message.repeated() if again else message)
                 except NoReply:
                     self._retries.later(key)
                     unanswered += 1

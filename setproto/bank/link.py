@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from setproto.amounts import CurrencyAmount
 from setproto.bank import records
 from setproto.bank.codes import APPROVED, CANCELLED, IN_PART, MALFUNCTION, TIMED_OUT, UNSETTLED, auth_code
-from setproto.bank.connection import Exchange, LinkConfig
+from setproto.bank.connection import BankLine, LinkConfig
 from setproto.bank.forwarding import Retries, Reversals
 from setproto.bank.messages import Message, retrieval_reference
 from setproto.bank.reconciliation import Days
@@ -59,11 +59,11 @@ class ISO8583Link:
         self._clock = clock
         self._config = config
         self._vault = CardVault(config.vault_key)
-        self._exchange = Exchange(address, config, self, clock)
+        self._line = BankLine(address, config, self, clock)
         self._requests = Requests(config, self._vault, store, clock)
         self._retries = Retries(config.retries)
-        self._reversals = Reversals(self._exchange, self._requests, self._retries, store, clock)
-        self._days = Days(self._exchange, self._requests, self._retries, store, config.retries[-1])
+        self._reversals = Reversals(self._line, self._requests, self._retries, store, clock)
+        self._days = Days(self._line, self._requests, self._retries, store, config.retries[-1])
         self._slots: list[int] = []
         self._slot_count = 0
         self._lock = threading.Lock()
@@ -101,16 +101,16 @@ class ISO8583Link:
     def close(self) -> None:
         """Hang up.  What waits, waits in the store."""
         self._stopped.set()
-        self._exchange.stop()
+        self._line.stop()
         self._reversals.due.set()
         if self._forwarder is not None:
             self._forwarder.join()
-        self._exchange.close()
+        self._line.close()
 
     def ready(self) -> bool:
         """Whether the bank answers: signs on if need be."""
         try:
-            self._exchange.signed_on()
+            self._line.signed_on()
         except NoReply:
             return False
         return True
@@ -171,7 +171,7 @@ class ISO8583Link:
         if amount is None or len(request.merchant_id) > 15:
             wrong = AuthCode.amountError if amount is None else AuthCode.invalidTransaction
             return AuthorizationDecision(wrong)
-        connection = self._exchange.signed_on()
+        connection = self._line.signed_on()
         name = self._requests.name()
         with self._slot() as slot:
             payment, known = self._write_down(request, amount, name, slot)
@@ -258,7 +258,7 @@ class ISO8583Link:
         cancels = advice.kind is AdviceKind.REVERSAL and not advice.amount.amount
         if cancels and not self._is_held(advice.authorization):
             return
-        connection = self._exchange.signed_on()
+        connection = self._line.signed_on()
         if not self._retries.is_due(advice.reference):
             raise NoReply
         told = self._note(advice)

@@ -9,7 +9,7 @@ from typing import Final
 
 from setproto.bank import records
 from setproto.bank.codes import APPROVED
-from setproto.bank.connection import Exchange
+from setproto.bank.connection import BankLine
 from setproto.bank.forwarding import Retries
 from setproto.bank.records import AdviceRecord, PaymentRecord
 from setproto.bank.requests import Requests
@@ -29,9 +29,9 @@ _ENTRIES: Final = {
 class Days:
     """The business days of one gateway."""
 
-    def __init__(self, exchange: Exchange, requests: Requests, retries: Retries, store: Store, wait: float) -> None:
+    def __init__(self, line: BankLine, requests: Requests, retries: Retries, store: Store, wait: float) -> None:
         """``wait``: seconds between a day's end and its comparison, in which what is on its way arrives."""
-        self._exchange = exchange
+        self._line = line
         self._requests = requests
         self._retries = retries
         self._store = store
@@ -79,7 +79,7 @@ class Days:
         retrieval references of those that the bank does not confirm are returned; ["?"] if it confirms all and has
         others that are not known here.  NoReply if the bank does not answer.
         """
-        connection = self._exchange.signed_on()
+        connection = self._line.signed_on()
         with self._store.transaction() as transaction:
             ours = [
                 (payment, record)

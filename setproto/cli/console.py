@@ -41,6 +41,11 @@ def console() -> Iterator[Console]:
         typer.echo(line.rstrip())
 
 
+def terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty()
+
+
 def title(out: Console, text: str) -> None:
     """A heading, underlined."""
     out.print(Text(text, style="bold underline"))

@@ -159,8 +159,8 @@ def test_what_is_being_asked_is_not_asked_again(line: Connected) -> None:
         return handle(message)
 
     assert line.link.ready()
-    assert line.link._exchange.connection is not None
-    line.link._exchange.connection._waiting = Noticed()  # type: ignore[assignment]
+    assert line.link._line.connection is not None
+    line.link._line.connection._waiting = Noticed()  # type: ignore[assignment]
     line.till.bank.handle = slow  # type: ignore[method-assign]
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(line.link.authorize, request)
@@ -199,7 +199,7 @@ def test_an_idle_line_is_kept_up_by_echoes(tmp_path: Path) -> None:
         assert line.link.ready()
         until(lambda: sum(b"301" in message[-3:] for message in line.wire.passed) >= 4)
         line.wire.to_gateway = dropping(of("0810"))  # the bank has died without a word
-        until(lambda: line.link._exchange.connection is not None and not line.link._exchange.connection.open)
+        until(lambda: line.link._line.connection is not None and not line.link._line.connection.open)
     till.bank.close()
 
 
@@ -349,10 +349,10 @@ def test_a_partial_approval_is_a_decline_and_is_reversed(line: Connected) -> Non
 def test_a_cut_line_is_made_again(line: Connected) -> None:
     line.buy(1_000)
     line.wire.cut()
-    until(lambda: line.link._exchange.connection is not None and not line.link._exchange.connection.open)
+    until(lambda: line.link._line.connection is not None and not line.link._line.connection.open)
     line.buy(1_000)
     line.host.cut()
-    until(lambda: line.link._exchange.connection is not None and not line.link._exchange.connection.open)
+    until(lambda: line.link._line.connection is not None and not line.link._line.connection.open)
     line.buy(1_000)
     assert line.till.available() == OPENING - 3_000
     assert line.settled()
@@ -420,7 +420,7 @@ def test_between_two_sendings_some_time_passes(tmp_path: Path) -> None:
         assert sum(of("0220", "0221")(message) for message in line.wire.passed) == 1
         line.wire.to_bank = None
         line.wire.cut()  # and when the line is made anew, at once
-        until(lambda: line.link._exchange.connection is not None and not line.link._exchange.connection.open)
+        until(lambda: line.link._line.connection is not None and not line.link._line.connection.open)
         line.link.advise(capture)
         assert line.settled()
     till.bank.close()

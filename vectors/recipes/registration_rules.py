@@ -632,18 +632,7 @@ def second_ca(office: Office) -> CertificateAuthority:
     made.put(SubjectKeyIdentifier(key_identifier(key.public_key())), False)
     signer = Signer(key, made.signed(ca.suite, office.tree.brand_ca._key), suite(ca.suite))
     own = replace(ca.credentials, party=replace(ca.party, name="Second CA"), signer=signer)
-    return CertificateAuthority(
-        own,
-        ca._authority,
-        ca._register,
-        ca._forms,
-        ca._entitlement,
-        ca.validator,
-        ca.store,
-        secret_key=ca._secret_key,
-        clock=office.clock,
-        random=ca.random,
-    )
+    return office.on_the_store_of(ca, own)
 
 
 def spare(office: Office, role: Role) -> Any:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
@@ -22,7 +21,7 @@ from pki.der import DecodingFailure
 from setproto.ca.office import Office
 from setproto.ca.register import Issued
 from setproto.ca.vault import Vault, acceptable
-from setproto.cli.console import refuse
+from setproto.cli.console import refuse, terminal
 from setproto.errors import UsageError
 from setproto.reading.pem import blocks_in
 from setproto.roles.ports import Transaction
@@ -164,11 +163,6 @@ def _passphrase(file: Path | None, variable: str, prompt: str, new: bool) -> str
     else:
         raise UsageError(f"no passphrase: there is no terminal to ask, and ${variable} is not set")
     return acceptable(found) if new else found
-
-
-def terminal() -> bool:
-    """Whether there is somebody to ask."""
-    return sys.stdin.isatty()
 
 
 class NewFiles:

@@ -33,7 +33,6 @@ from setproto.cli.ca.desk import (
     key_passphrase,
     now,
     say,
-    terminal,
     unlocked,
 )
 from setproto.cli.ca.options import (
@@ -51,6 +50,7 @@ from setproto.cli.ca.options import (
     ShownAs,
 )
 from setproto.cli.ca.work import brand_meant
+from setproto.cli.opening import CardFile, card_data
 from setproto.crypto.cms import RecipientKey, SecretKey, Signer
 from setproto.crypto.suites import suite
 from setproto.errors import UsageError
@@ -75,10 +75,6 @@ register = typer.Typer(
 Renew = Annotated[
     str | None,
     typer.Option("--renew", metavar="NAME", help="Renew the certificates in the files of this name in the same DIR."),
-]
-CardFile = Annotated[
-    Path | None,
-    typer.Option("--card-file", metavar="FILE", help="Card number and expiry (YYYYMM) on two lines; else asked for."),
 ]
 
 
@@ -112,7 +108,7 @@ def cardholder(
     """CardCInit, RegForm and CertReq: a certificate that shows neither the holder nor the card."""
     place = Place(directory, database, passphrase_file, key_passphrase_file, out, name, renew)
     with answering(), in_words():
-        digits, expiry = _card(card_file)
+        digits, expiry = card_data(card_file)
         _register(
             place,
             Role.cardholder,
@@ -308,18 +304,6 @@ def _certified(place: Place, role: Role, brand: str, passphrase: str, suite_name
     chain = tuple(blocks_in(place.out / f"{place.renew}-chain.pem"))
     # Only the keys matter here: the CA takes the name from the certificate.
     return Credentials(PartyID(role=role, brand=brand, name=thumbprint(certificate).hex()), signer, exchange, chain)
-
-
-def _card(file: Path | None) -> tuple[str, str]:
-    """Card number and expiry, from a file or the terminal.  UsageError if the file has not two lines."""
-    if file is not None:
-        lines = file.read_text(encoding="utf-8").split()
-        if len(lines) != 2:
-            raise UsageError(f"{file}: not a card number and an expiry (YYYYMM) on two lines")
-        return lines[0], lines[1]
-    if not terminal():
-        raise UsageError("no card: there is no terminal to ask, and no --card-file")
-    return typer.prompt("Card number", hide_input=True, err=True), typer.prompt("Expiry (YYYYMM)", err=True)
 
 
 @contextmanager
