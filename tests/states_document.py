@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from setproto.roles import applicant, cardholder, operations
+from setproto.roles import cardholder, enrolment, operations
 from setproto.roles.authority import records as registrations
 from setproto.roles.gateway import batches
 from setproto.roles.merchant import records
@@ -30,7 +30,7 @@ TABLES: tuple[tuple[str, str, TransitionTable[Any, Any]], ...] = (
     ),
     ("An operation, at the gateway", "A gateway decides in one step.", operations.GATEWAY_OPERATION),
     ("A batch, at the gateway", "", batches.BATCH_TABLE),
-    ("A registration, as the applicant knows it", "", applicant.TABLE),
+    ("A registration, as the applicant knows it", "", enrolment.TABLE),
     (
         "A registration, at the CA",
         "",

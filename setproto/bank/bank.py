@@ -238,7 +238,7 @@ class Bank:
         return int(-row.balance - row.held - row.minimum)
 
     def balance(self, kind: Kind, currency: int = 978, owner: str = "") -> int:
-        """The balance of an account of the bank, summed from its postings; debit positive."""
+        """The balance of an account of the bank in minor units, summed from its postings; debit positive."""
         with self.engine.begin() as connection:
             return total(connection, self.ledger.account(connection, kind, currency, owner))
 
@@ -432,7 +432,11 @@ class Bank:
             settlement.settle_case(connection, self.ledger, case, accepted=accepted, at=self.now())
 
     def charge_fee(self, kind: str, ref: str, owner: PAN | str, currency: int = 978, amount: int = 0) -> int:
-        """A fee from the table (T88, T89, T91) to a cardholder or merchant; what it came to.  Once per ``ref``."""
+        """A fee from the table (T88, T89, T91) to a cardholder or merchant; what it came to.  Once per ``ref``.
+
+        ``amount``, of which the fee may be a part, and the result are in minor units.  UsageError if the bank did not
+        issue the card; LedgerError if there is no such merchant or fee.
+        """
         with self.engine.begin() as connection:
             tariff = self.ledger.tariff(kind, self.now())
             fee = tariff.fee(amount)
@@ -471,7 +475,9 @@ class Bank:
             return statements.statement(connection, cardholder, since)
 
     def answer_statement(self, octets: bytes) -> bytes:
-        """The DER of a StatementAnswer to a signed StatementRequest.  SetError if it is not in order."""
+        """The DER of a StatementAnswer to a signed StatementRequest (``setproto.bank.statements``).
+
+        SetError if it is not in order; UsageError if this bank has no validator for certificates."""
         if self._validator is None:
             raise UsageError("this bank has no validator for certificates")
         return statements.answer(

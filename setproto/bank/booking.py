@@ -63,7 +63,8 @@ class Batch:
 
 
 class Booking:
-    """Books on a ledger."""
+    """Books on a ledger (bank.md §7.2).  Amounts are in minor units, times in seconds since 1970; ``key`` names the
+    message.  A payment is a row of PAYMENTS, locked."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -97,7 +98,8 @@ class Booking:
         return self._enter(connection, payment, key, "capture", kind, amount, at, lines, moved=amount, held=-held)
 
     def refund(self, connection: Connection, payment: Any, key: str, amount: int, at: int) -> Batch:
-        """Give back, up to what was captured: interchange comes back, the service charge does not."""
+        """Give back, up to what was captured: interchange comes back, the service charge does not.
+        Refused beyond that."""
         if not 0 < amount <= payment.captured - payment.refunded - payment.charged_back:
             raise Refused(AMOUNT_ERROR)
         self._count(connection, payment, refunded=amount)
@@ -105,7 +107,9 @@ class Booking:
         return self._enter(connection, payment, key, "refund", "refund", amount, at, lines, moved=-amount)
 
     def reverse_entry(self, connection: Connection, entry: Any, payment: Any, key: str, at: int) -> Batch:
-        """Take a capture or a refund back, whole, once: a second time is a message about nothing."""
+        """Take a capture or a refund back, whole, once: a second time is a message about nothing (Refused with 25).
+
+        Refused with 13 if less were left captured than was given back; ``entry``: a row of ENTRIES."""
         if connection.execute(select(ENTRIES.c.id).where(ENTRIES.c.reverses == entry.id)).scalar() is not None:
             raise Refused(NOT_FOUND)
         if entry.kind == "capture":
@@ -123,7 +127,8 @@ class Booking:
         )
 
     def reverse(self, connection: Connection, payment: Any, stands: int) -> None:
-        """An authorisation now stands for ``stands``; 0 cancels it.  What was captured stays covered."""
+        """An authorisation now stands for ``stands``; 0 cancels it.  Refused for less than was captured, and for
+        as much as was authorised or more.  What is not approved, or was cancelled already, stays as it is."""
         if payment.code != APPROVED or payment.state == "REVERSED":
             return
         if not payment.captured <= stands < payment.amount:

@@ -11,6 +11,11 @@ NOT_FOUND: Final = "25"
 FORMAT_ERROR: Final = "30"
 DUPLICATE: Final = "94"
 TOO_LATE: Final = "68"
+IN_PART: Final = "10"
+UNSETTLED: Final = frozenset(("06", "09", "68", "91", "96"))
+"""Answers after which nobody knows what became of the request, or that ask to come again."""
+TIMED_OUT, MALFUNCTION, CANCELLED = "68", "22", "17"
+"""Reasons of reversals."""
 
 MEANINGS: Final = {
     "00": "approved",

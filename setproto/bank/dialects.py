@@ -164,7 +164,7 @@ class Dialect:
 
 
 def parse(form: str) -> tuple[int, str, int]:
-    """A format as (digits of the length in front, kind, size)."""
+    """A format of a field, like ``LLan19``: digits of the length in front, kind, size.  ValueError if it is none."""
     found = re.fullmatch(r"(L*)(xn|ans|an|n|b)(\d+)", form)
     if found is None:
         raise ValueError(f"no format of a field: {form}")

@@ -217,7 +217,9 @@ def replacement(stands: int) -> str:
 
 
 def set_data(xid: bytes, trans_stain: bytes, eci: str = "05") -> str:
-    """DE 126 of this project: what the issuer needs of a SET payment (bank.md §3.2).  20 octets each."""
+    """DE 126 of this project: what the issuer needs of a SET payment (bank.md §3.2).
+
+    XID and TransStain have 20 octets, ECI two digits: ValueError otherwise."""
     if (len(xid), len(trans_stain), len(eci)) != (20, 20, 2):
         raise ValueError("XID and TransStain have 20 octets, ECI two digits")
     return f"{0b11000100:02X}{xid.hex()}{trans_stain.hex()}{eci.encode().hex()}".upper()

@@ -4,14 +4,16 @@ in clear."""
 from __future__ import annotations
 
 import enum
+import logging
 from typing import Final
 
 from pki.der import decode, encode, sequence, value_set
 from setproto.roles.ports import Transaction
 
+_LOG: Final = logging.getLogger("setproto.bank.records")
 PAYMENTS: Final = "link payments"
 ADVICES: Final = "link advices"
-MANUAL: Final = "link manual"
+_MANUAL: Final = "link manual"
 _STANS: Final = "link stans"
 _SLOTS: Final = "link in flight"
 _DAYS: Final = "link days"
@@ -100,25 +102,50 @@ class QueuedReversal:
 
 
 def find_payment(transaction: Transaction, reference: bytes) -> PaymentRecord | None:
-    """The last attempt under this reference."""
+    """The last attempt under this reference (``AuthorizationRequest.reference``); None if there was none."""
     stored = transaction.get(PAYMENTS, reference)
     return None if stored is None else decode(PaymentRecord, stored)
 
 
 def keep_payment(transaction: Transaction, reference: bytes, record: PaymentRecord) -> None:
-    """Store it."""
+    """Store it, in the place of what was there."""
     transaction.put(PAYMENTS, reference, encode(record))
 
 
+def is_attempt(transaction: Transaction, reference: bytes, payment: PaymentRecord, *states: State) -> bool:
+    """Whether the payment is still the attempt that it was, in one of these states."""
+    now = find_payment(transaction, reference)
+    return now is not None and now.name == payment.name and now.state in states
+
+
 def find_advice(transaction: Transaction, reference: bytes) -> AdviceRecord | None:
-    """The advice."""
+    """The advice under this reference (``Advice.reference``); None if there was none."""
     stored = transaction.get(ADVICES, reference)
     return None if stored is None else decode(AdviceRecord, stored)
 
 
 def keep_advice(transaction: Transaction, reference: bytes, record: AdviceRecord) -> None:
-    """Store it."""
+    """Store it, in the place of what was there."""
     transaction.put(ADVICES, reference, encode(record))
+
+
+def leave_to_a_person(transaction: Transaction, key: bytes, what: str, code: str) -> None:
+    """Something was refused that cannot be refused: nothing is done about it, and an operator must hear of it."""
+    _LOG.error("%s was refused with %r: a person must look at it", what, code)
+    transaction.put(_MANUAL, key, f"{what}: {code}".encode())
+
+
+def left_to_a_person(transaction: Transaction) -> list[str]:
+    """All of that, a line each: sixteen hexadecimal digits, what was refused, and the code."""
+    return [f"{key.hex()[:16]} {value.decode()}" for key, value in transaction.items(_MANUAL) if value]
+
+
+def looked_at(transaction: Transaction, digits: str) -> int:
+    """A person has looked at what begins with these digits: it is not listed any more.  How many there were."""
+    meant = [key for key, value in transaction.items(_MANUAL) if value and key.hex().startswith(digits.lower())]
+    for key in meant:
+        transaction.put(_MANUAL, key, b"")
+    return len(meant)
 
 
 def business_day(transaction: Transaction) -> str | None:
@@ -133,7 +160,7 @@ def begin_business_day(transaction: Transaction, day: str) -> None:
 
 
 def put_in_day(transaction: Transaction, day: str, reference: bytes) -> None:
-    """An advice was booked on this day (DE 15)."""
+    """The advice of this reference was booked on this day (DE 15, MMDD)."""
     transaction.put(_day(day), reference, _OPEN)
     if transaction.get(_DAYS, day.encode()) != _OPEN:
         transaction.put(_DAYS, day.encode(), _OPEN)
@@ -145,7 +172,7 @@ def booked(transaction: Transaction, day: str) -> list[bytes]:
 
 
 def open_days(transaction: Transaction) -> list[str]:
-    """Days whose totals were not compared yet."""
+    """Days (MMDD) whose totals were not compared yet."""
     return [day.decode() for day, state in transaction.items(_DAYS) if state == _OPEN]
 
 
@@ -187,7 +214,7 @@ def queue(transaction: Transaction, reversal: QueuedReversal) -> None:
 
 
 def queued(transaction: Transaction) -> list[tuple[int, QueuedReversal]]:
-    """Everything that waits, in order."""
+    """Everything that waits, in order, each with its place in the queue."""
     first, following = (int.from_bytes(transaction.get(_QUEUE, name) or b"", "big") for name in (_FIRST, _NEXT))
     waiting = []
     for place in range(first, following):
@@ -198,7 +225,7 @@ def queued(transaction: Transaction) -> list[tuple[int, QueuedReversal]]:
 
 
 def unqueue(transaction: Transaction, place: int) -> None:
-    """It was answered."""
+    """What is at this place was answered."""
     transaction.put(_QUEUE, place.to_bytes(8, "big"), b"")
     first, following = (int.from_bytes(transaction.get(_QUEUE, name) or b"", "big") for name in (_FIRST, _NEXT))
     while first < following and not transaction.get(_QUEUE, first.to_bytes(8, "big")):

@@ -38,7 +38,7 @@ class Report:
 
 
 def totals_fields(sums: Iterable[tuple[str, int, int]]) -> dict[int, str]:
-    """DE 74–77, 86–89 and 97 of (kind of entry, number, sum)."""
+    """DE 74–77, 86–89 and 97 of (kind of entry, number, sum in minor units); bank.md §7.4."""
     fields = dict.fromkeys(range(74, 78), "0" * 10) | dict.fromkeys(range(86, 90), "0" * 16)
     net = 0
     for kind, number, amount in sums:
@@ -69,7 +69,8 @@ def reconcile(connection: Connection, request: Message) -> Message:
 
 
 def close_batches(connection: Connection, ledger: Ledger, at: int) -> list[Report]:
-    """Close every open batch, and settle each: with the scheme, and with the merchant."""
+    """Close every open batch, and settle each: with the scheme, and with the merchant (bank.md §7.4).  ``at``: seconds
+    since 1970."""
     connection.execute(update(BATCHES).where(BATCHES.c.state == "OPEN").values(state="CLOSING"))
     closing = connection.execute(select(BATCHES).where(BATCHES.c.state == "CLOSING").order_by(BATCHES.c.id)).all()
     reports = [_settle(connection, ledger, batch, at) for batch in closing]
@@ -133,7 +134,8 @@ def _settle(connection: Connection, ledger: Ledger, batch: Row[Any], at: int) ->
 
 
 def chargeback(connection: Connection, ledger: Ledger, rrn: str, amount: int, reason: str, at: int) -> int:
-    """Provisionally give the cardholder his money; the acquirer keeps it in suspense.  The number of the case."""
+    """Provisionally give the cardholder his money; the acquirer keeps it in suspense (bank.md §9).  The number
+    of the case.  ``amount`` in minor units, ``at`` in seconds since 1970.  UsageError if it cannot be charged back."""
     query = select(PAYMENTS).where(PAYMENTS.c.rrn == rrn, PAYMENTS.c.code == APPROVED).with_for_update()
     rows = connection.execute(query).all()
     if len(rows) != 1:
@@ -166,7 +168,9 @@ def _charge_back(
 
 
 def settle_case(connection: Connection, ledger: Ledger, case: int, *, accepted: bool, at: int) -> None:
-    """The end of a dispute."""
+    """The end of a dispute: the merchant accepts it and pays with a fee, or the cardholder pays after all (bank.md §9).
+
+    ``at``: seconds since 1970.  UsageError if there is no such open case."""
     columns = CASES.c
     state = "ACCEPTED" if accepted else "REPRESENTED"
     closed = update(CASES).where(columns.id == case, columns.state == "OPEN").values(state=state).returning(CASES)
@@ -210,7 +214,8 @@ def charge(
     tariff: int | None,
     at: int,
 ) -> None:
-    """Take a fee from an account.  Nothing is written for a fee of nothing."""
+    """Take a fee, in minor units, from an account.  Nothing is written for a fee of nothing.  ``ref`` is unique for
+    ever (L3); LedgerError if there is no such account for income."""
     if fee:
         lines = [Line(payer, fee, tariff), Line(ledger.account(connection, income, currency), -fee, tariff)]
         ledger.post(connection, ref, kind, at, lines)
@@ -256,7 +261,7 @@ _AUDIT: Final = {
 
 
 def audit(connection: Connection) -> list[str]:
-    """What is wrong, with the numbers of the rows."""
+    """What is wrong with the books (B1, B2), with the numbers of the rows; nothing if they are right."""
     found = []
     for what, query in _AUDIT.items():
         rows = [str(row[0]) for row in connection.execute(text(query)).fetchmany(10)]

@@ -23,7 +23,7 @@ class CardVault:
     """Hides card numbers and secrets under a key from configuration.  Its ``repr`` shows nothing."""
 
     def __init__(self, key: bytes) -> None:
-        """``key``: 32 octets; what hides and what finds are derived from it."""
+        """``key``: 32 octets; what hides and what finds are derived from it.  ValueError for another size."""
         if len(key) != DIGEST_SIZE:
             raise ValueError(f"the key of a vault has {DIGEST_SIZE} octets")
         self._index = derive_key("CardIndex", key)

@@ -33,6 +33,7 @@ _COMMANDS: Final = {
     "conformance-adapter": "conformance:adapter",
     "demo": "demo:demo",
     "dispute": "audit:dispute",
+    "gateway": "gateway:gateway",
     "inspect": "inspect:inspect",
     "merchant": "merchant:merchant",
     "register": "register:register",

@@ -17,10 +17,9 @@ from setproto.audit import evidence, prove
 from setproto.cli.ca.desk import AsJson, answering
 from setproto.cli.console import refuse
 from setproto.errors import ProtocolError, UsageError
-from setproto.reading.pem import from_pem, to_pem
+from setproto.reading.pem import blocks_in, from_pem, to_pem
 from setproto.roles.journal import JournalDamaged, head_from
 from setproto.roles.ports import Transaction
-from setproto.server.public import certificates
 from setproto.store.sql import SQLStore
 
 dispute = typer.Typer(help="Prove to others what happened in a purchase.", no_args_is_help=True)
@@ -48,7 +47,7 @@ def audit(
     Note the head that is printed elsewhere, and give it to the next audit: without it, whoever can write the database
     can cut entries off at the end.
     """
-    with _judging(), _record(store, space) as transaction:
+    with _judging(), existing(store, space) as transaction:
         done = audit_record(transaction, _roots(root), None if noted is None else head_from(noted))
     if done.head.count == 0:
         refuse(f"there is no record in the space {space}")
@@ -90,7 +89,7 @@ def export(
     with _judging():
         if len(xid) != XID_DIGITS or not set(xid.lower()) <= set("0123456789abcdef"):
             raise UsageError(f"{xid!r} is no XID: it has {XID_DIGITS} hexadecimal digits")
-        with _record(store, space) as transaction:
+        with existing(store, space) as transaction:
             found = evidence.export(transaction, bytes.fromhex(xid), merchant)
         write(found, out)
 
@@ -141,8 +140,9 @@ def _judging() -> Iterator[None]:
 
 
 @contextmanager
-def _record(url: str, space: str) -> Iterator[Transaction]:
-    """A party's store, which must exist: looking at a record must not make one."""
+def existing(url: str, space: str) -> Iterator[Transaction]:
+    """A transaction of a store that must exist: looking at a database must not make one.  ``space`` is a part of it.
+    UsageError if there is none."""
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -158,4 +158,4 @@ def _record(url: str, space: str) -> Iterator[Transaction]:
 
 
 def _roots(files: list[Path]) -> list[bytes]:
-    return [der for file in files for der in certificates(file)]
+    return [der for file in files for der in blocks_in(file)]

@@ -9,8 +9,7 @@ from pydantic import ValidationError
 from rich.table import Table
 from rich.text import Text
 
-from setproto.cli.ca.desk import terminal
-from setproto.cli.console import complain, console, printable
+from setproto.cli.console import complain, console, printable, terminal
 from setproto.cli.opening import (
     PassphraseFile,
     ShopFile,

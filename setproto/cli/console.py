@@ -7,7 +7,7 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -26,6 +26,9 @@ class Suite(enum.StrEnum):
     MLDSA65 = "mldsa65"
 
 
+Algorithms = Annotated[Suite, typer.Option("--suite", help="Which algorithms to use.", case_sensitive=True)]
+
+
 @contextmanager
 def console() -> Iterator[Console]:
     """Standard output: in colours on a terminal, plain text of a fixed width and without padding elsewhere."""
@@ -36,6 +39,11 @@ def console() -> Iterator[Console]:
     yield Console(file=written, width=PLAIN_WIDTH, no_color=True, color_system=None, highlight=False)
     for line in written.getvalue().splitlines():
         typer.echo(line.rstrip())
+
+
+def terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty()
 
 
 def title(out: Console, text: str) -> None:

@@ -11,13 +11,13 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from setproto.cli.console import Suite, console, refuse, title
+from setproto.cli.console import Algorithms, Suite, console, refuse, title
 from setproto.cli.timeline import SIZES, messages, timeline
 from setproto.demo import Demonstration, KeepRefused, demonstrate, keep, prepare
 
 
 def demo(
-    suite: Annotated[Suite, typer.Option(help="Which algorithms to use.", case_sensitive=True)] = Suite.P256,
+    suite: Algorithms = Suite.P256,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the report.")] = False,
     keep_in: Annotated[
         Path | None,

@@ -16,8 +16,7 @@ from typing import Annotated
 import typer
 
 from setproto.card import PAN, Card, CardExpiry
-from setproto.cli.ca.desk import terminal
-from setproto.cli.console import refuse
+from setproto.cli.console import refuse, terminal
 from setproto.client import HTTPTransport
 from setproto.errors import SetError, UsageError
 from setproto.settings import read_secret
@@ -25,10 +24,12 @@ from setproto.wallet.items import Wallet
 from setproto.wallet.vault import Passphrase, Vault
 
 __all__ = [
+    "CardFile",
     "PassphraseFile",
     "ShopFile",
     "WalletFile",
     "answering",
+    "card_data",
     "connected",
     "day",
     "default_shop",
@@ -54,6 +55,10 @@ PassphraseFile = Annotated[
     typer.Option(
         "--passphrase-file", metavar="FILE", envvar=PASSPHRASE_FILE, help="The passphrase, in a file; else asked for."
     ),
+]
+CardFile = Annotated[
+    Path | None,
+    typer.Option("--card-file", metavar="FILE", help="Card number and expiry (YYYYMM) on two lines; else asked for."),
 ]
 
 
@@ -123,18 +128,23 @@ def day(text: str | None) -> date | None:
         raise UsageError(f"{text!r} is no day: it is written like 2026-12-31") from None
 
 
-def read_card(file: Path | None, brand: str) -> Card:
-    """Card number and expiry (YYYYMM), from two lines of a file of its owner's or from the terminal."""
+def card_data(file: Path | None) -> tuple[str, str]:
+    """Card number and expiry (YYYYMM), from two lines of a file of its owner's or from the terminal.  UsageError if
+    others have access to the file, it has not two lines, or there is neither."""
     if file is not None:
         lines = read_secret(file).split()
         if len(lines) != 2:
             raise UsageError(f"{file}: not a card number and an expiry (YYYYMM) on two lines")
-        digits, expiry = lines
-    elif terminal():
-        digits = typer.prompt("Card number", hide_input=True, err=True).replace(" ", "")
-        expiry = typer.prompt("Expiry (YYYYMM)", err=True)
-    else:
+        return lines[0], lines[1]
+    if not terminal():
         raise UsageError("no card: there is no terminal to ask, and no --card-file")
+    digits = typer.prompt("Card number", hide_input=True, err=True).replace(" ", "")
+    return digits, typer.prompt("Expiry (YYYYMM)", err=True)
+
+
+def read_card(file: Path | None, brand: str) -> Card:
+    """The card of this brand with ``card_data``.  UsageError as there, or if it cannot be a card."""
+    digits, expiry = card_data(file)
     try:
         return Card(brand, PAN(digits), CardExpiry(expiry))
     except ValueError as failure:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
@@ -20,8 +20,8 @@ from pki import key_suite
 from pki.der import decode, encode
 from setproto.ca.vault import Vault
 from setproto.cli.ca.desk import KeyPassphraseFile, NewFiles, Out, key_passphrase, now, say
-from setproto.cli.ca.register import Account, Bin, Person, file_names, files_of, in_words, request_type
-from setproto.cli.ca.work import Prefix
+from setproto.cli.ca.options import Account, Bin, GatewayID, MerchantID, Person, Prefix
+from setproto.cli.ca.register import file_names, files_of, in_words, request_type
 from setproto.cli.console import printable
 from setproto.cli.opening import ShopFile, answering, default_shop
 from setproto.client import HTTPTransport
@@ -30,7 +30,8 @@ from setproto.crypto.digests import equal, mac
 from setproto.errors import Unreachable, UsageError
 from setproto.messages.common import Role
 from setproto.messages.registration import AcquirerID, IDData, MerchantAcquirerID
-from setproto.roles.applicant import APPLICATIONS, Applicant, Business, Enrolment, State
+from setproto.roles.applicant import Applicant
+from setproto.roles.enrolment import APPLICATIONS, Business, Enrolment, State
 from setproto.settings import require_private
 from setproto.store.sql import SQLStore
 from setproto.wallet.registering import send
@@ -51,7 +52,7 @@ register = typer.Typer(
 
 @register.command()
 def merchant(
-    mer_id: Annotated[str, typer.Argument(metavar="MERID", help="As the acquirer assigned it.")],
+    mer_id: MerchantID,
     acquirer_bin: Bin,
     account: Account,
     person: Person,
@@ -68,7 +69,7 @@ def merchant(
 
 @register.command()
 def gateway(
-    gateway_id: Annotated[str, typer.Argument(metavar="ID", help="The gateway's identifier.")],
+    gateway_id: GatewayID,
     acquirer_bin: Bin,
     account: Account,
     person: Person,

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from setproto.cli.console import Suite, console, refuse, title
+from setproto.cli.console import Algorithms, Suite, console, refuse, title
 from setproto.cli.timeline import SIZES, messages, timeline
 from setproto.demo import Step
 from setproto.demo.views import steps
@@ -26,7 +26,7 @@ def scenario(
     ] = None,
     list_them: Annotated[bool, typer.Option("--list", help="List the scenarios that are shipped.")] = False,
     run_all: Annotated[bool, typer.Option("--all", help="Run every scenario that is shipped.")] = False,
-    suite: Annotated[Suite, typer.Option(help="Which algorithms to use.", case_sensitive=True)] = Suite.P256,
+    suite: Algorithms = Suite.P256,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per scenario; a list with --all or several.")
     ] = False,

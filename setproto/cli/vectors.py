@@ -25,6 +25,7 @@ _LABELS = {"certificate": "CERTIFICATE", "certificates": "CERTIFICATE", "roots":
 _LABELS |= {"crls": "X509 CRL", "private_key": "PRIVATE KEY", "signed": "CMS", "sealed": "CMS", "signature": "CMS"}
 _LABELS |= {"signature_certificate": "CERTIFICATE", "exchange_certificate": "CERTIFICATE", "chain": "CERTIFICATE"}
 _LABELS |= {"signature_key": "PRIVATE KEY", "exchange_key": "PRIVATE KEY"}
+Name = Annotated[str, typer.Argument(metavar="ID", help="The tcId.")]
 _SHOWN = 96
 """Characters of octets that ``show`` prints; --json prints all."""
 
@@ -53,7 +54,7 @@ def list_(
 
 @vectors.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="ID", help="The tcId.")],
+    name: Name,
     as_json: Annotated[bool, typer.Option("--json", help="The whole vector as JSON.")] = False,
 ) -> None:
     """Show one vector, with what its group and its flags say."""
@@ -85,7 +86,7 @@ def _lines(value: Any, indent: str) -> Iterator[str]:
 
 @vectors.command()
 def extract(
-    name: Annotated[str, typer.Argument(metavar="ID", help="The tcId.")],
+    name: Name,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; made if it is not there.")],
 ) -> None:
     """Write the octets of one vector as files: DER, PEM where there is a label for it, and the vector as JSON."""

@@ -16,9 +16,10 @@ from rich.text import Text
 
 from setproto.audit import evidence
 from setproto.cli.audit import write
-from setproto.cli.ca.desk import AsJson, fingerprint, terminal
-from setproto.cli.console import console, printable
+from setproto.cli.ca.desk import AsJson, fingerprint
+from setproto.cli.console import console, printable, terminal
 from setproto.cli.opening import (
+    CardFile,
     PassphraseFile,
     ShopFile,
     WalletFile,
@@ -35,7 +36,7 @@ from setproto.cli.opening import (
 from setproto.crypto.locked import RECOMMENDED, Cost
 from setproto.errors import SetError, UsageError
 from setproto.messages.registration import RegFormOrReferral
-from setproto.roles.applicant import State
+from setproto.roles.enrolment import State
 from setproto.wallet import printing, recorder
 from setproto.wallet.paying import Standing, Till
 from setproto.wallet.recorder import Entry, Query
@@ -186,10 +187,7 @@ def _cost(before: Cost, memory: int | None, passes: int | None, lanes: int | Non
 @wallet.command("add-card")
 def add_card(
     label: Annotated[str | None, typer.Argument(metavar="[CARD]", help="What to call it.")] = None,
-    card_file: Annotated[
-        Path | None,
-        typer.Option("--card-file", metavar="FILE", help="Number and expiry (YYYYMM) on two lines; else asked for."),
-    ] = None,
+    card_file: CardFile = None,
     brand: Annotated[str | None, typer.Option("--brand", help="Its brand; else that of the shop.")] = None,
     shop: ShopFile = None,
     file: WalletFile = None,

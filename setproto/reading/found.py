@@ -39,7 +39,7 @@ from setproto.messages.purchase import PI, PANData, PIOILink, PISeals, Results
 from setproto.messages.registration import AcctData, MeAqCInitResData, PANData0, PANOnly
 from setproto.messages.registry import MESSAGES
 from setproto.messages.wrapper import Wire, unwrap
-from setproto.roles import answers, applicant, cardholder
+from setproto.roles import answers, cardholder, enrolment
 from setproto.roles.authority import records as registrations
 from setproto.roles.gateway import batches, outbox
 from setproto.roles.gateway import records as gateway_records
@@ -102,7 +102,7 @@ NOTES: Final = (
     gateway_records.PurchaseRecord,
     batches.BatchRecord,
     outbox.AdviceRecord,
-    applicant.Enrolment,
+    enrolment.Enrolment,
     registrations.Registration,
     BatchStatus,
     TransactionDetail,

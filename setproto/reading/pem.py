@@ -5,8 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from pathlib import Path
 from typing import Final
 
+from setproto.errors import UsageError
+
+MAX_FILE: Final = 1 << 20
+"""Octets of a file that are read at most."""
 _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----\s+(.*?)-----END \1-----", re.DOTALL)
 
 
@@ -30,6 +35,20 @@ def blocks(data: bytes) -> list[bytes]:
             found.append(base64.b64decode(b"".join(match.group(2).split()), validate=True))
         except binascii.Error:
             raise ValueError("a PEM block that is not base64") from None
+    return found
+
+
+def blocks_in(file: Path) -> list[bytes]:
+    """The DER in each block of a file of certificates, CRLs or BCIs.  UsageError if there is none, one is not base64,
+    or the file has more than ``MAX_FILE`` octets; OSError if it cannot be read."""
+    with file.open("rb") as opened:
+        data = opened.read(MAX_FILE + 1)
+    try:
+        found = blocks(data) if len(data) <= MAX_FILE else []
+    except ValueError as failure:
+        raise UsageError(f"{file}: {failure}") from None
+    if not found:
+        raise UsageError(f"{file}: no certificates in PEM")
     return found
 
 

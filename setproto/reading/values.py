@@ -22,7 +22,7 @@ from setproto.messages.oids import NAMES
 from setproto.messages.payment import PANToken
 from setproto.messages.purchase import AcqBackKeyData, PANData
 from setproto.messages.registration import AcctData, CABackKeyData, CertStatus, PANData0, PANOnly, RegFormItem
-from setproto.roles import applicant, cardholder
+from setproto.roles import cardholder, enrolment
 
 SHORT: Final = 32
 """Octets that are written out; of longer strings only the beginning is."""
@@ -70,7 +70,7 @@ SECRET: Final = {
     (RegFormItem, "field_value"),  # among the answers may be a password
     (CABackKeyData, "ca_key"),
     (CertStatus, "nonce_cca"),
-    *((applicant.Secrets, field.name) for field in dataclasses.fields(applicant.Secrets)),
+    *((enrolment.Secrets, field.name) for field in dataclasses.fields(enrolment.Secrets)),
     (cardholder.Ordered, "back_key"),
 }
 """Fields that are shown on demand only."""

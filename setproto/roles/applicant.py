@@ -2,27 +2,24 @@
 
 One object per registration, named by LID-EE.  It has no certificate yet and so no key to open what is sealed to it;
 a cardholder's answer is sealed under a key that the applicant made (CABackKey).  Every key pair is fresh (W-12).
-What must be kept secret until the certificates arrive is stored under a key of the owner's, never in the clear.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from pki import CertificateError, CertificateKind, PathValidator, ValidatedCertificate, key_suite, thumbprint
-from pki.der import Implicit, Redacted, decode, encode, replace, sequence, value_set
+from pki.der import encode, replace
 from pki.extensions import tunneling_of
 from pki.suites import public_key_der
 from setproto.card import Card, CardSecret, PANSecret, cardholder_name
-from setproto.crypto.cms import BareRecipientKey, RecipientKey, SecretKey, Signer, seal, unseal
+from setproto.crypto.cms import BareRecipientKey, RecipientKey, SecretKey, Signer, unseal
 from setproto.crypto.possession import private_key_from, private_key_octets
 from setproto.crypto.suites import suite
 from setproto.errors import CertificateRefused, ErrorCode, ProtocolError, SignatureFailure, UsageError
 from setproto.messages.codes import CertStatusCode, RequestType, Wants
-from setproto.messages.common import PartyID, Role, Thumbs
+from setproto.messages.common import PartyID, Role
 from setproto.messages.oids import ID_KEY_CHALLENGE, ID_PAN_ONLY
 from setproto.messages.registration import (
     CA_ALG,
@@ -35,14 +32,11 @@ from setproto.messages.registration import (
     CertResData,
     CertResWire,
     CertStatus,
-    IDData,
     MeAqCInitReq,
     MeAqCInitResData,
     PANData0,
     PANOnly,
-    RegField,
     RegFormItem,
-    RegFormOrReferral,
     RegFormReqData,
     RegFormResData,
 )
@@ -61,27 +55,21 @@ from setproto.messages.registry import (
 )
 from setproto.messages.wrapper import MessageIDs, Wire, header
 from setproto.roles.credentials import EXCHANGE_KINDS, SIGNATURE_KINDS, Credentials, label_party, party_of
+from setproto.roles.enrolment import (
+    TABLE,
+    Asked,
+    Certified,
+    Enrolment,
+    Enrolments,
+    Form,
+    Secrets,
+    Signal,
+    State,
+    Subject,
+)
 from setproto.roles.party import Party, Received, Sent, content_of, decoded
 from setproto.roles.ports import Clock, Event, EventKind, Outgoing, RandomBytes, Reply, Store, Transaction
 from setproto.roles.registration import account_digest, account_kind, seal_pair, sign_with_keys
-from setproto.roles.table import TransitionTable
-
-APPLICATIONS = "applications"
-
-
-@value_set(int)
-class State(enum.IntEnum):
-    """Where a registration stands, as far as the applicant knows."""
-
-    INIT_SENT = 1
-    FORM_ASKED = 2
-    FORM_RECEIVED = 3
-    REFERRED = 4
-    REQUESTED = 5
-    PENDING = 6
-    COMPLETE = 7
-    REFUSED = 8
-
 
 _ANSWERS: Final[dict[State, tuple[MessageType[Any], ...]]] = {
     State.INIT_SENT: (CARD_C_INIT_RES, ME_AQ_C_INIT_RES),
@@ -90,111 +78,6 @@ _ANSWERS: Final[dict[State, tuple[MessageType[Any], ...]]] = {
     State.PENDING: (CERT_RES, CERT_INQ_RES),
 }
 """What may come in each state; nothing in the others."""
-
-
-class Signal(enum.Enum):
-    """What moves it."""
-
-    CA_SHOWN = "the CA is proved genuine"
-    FORM = "the form came"
-    REFERRAL = "a referral came"
-    APPLY = "the form is filled in"
-    CORRECT = "the form came back filled in wrongly"
-    WAIT = "not decided yet"
-    CERTIFIED = "certificates came"
-    REFUSED = "refused"
-
-
-_S, _E = State, Signal
-TABLE = TransitionTable(
-    "applicant",
-    State.INIT_SENT,
-    {
-        (_S.INIT_SENT, _E.CA_SHOWN): _S.FORM_ASKED,
-        **{(state, _E.FORM): _S.FORM_RECEIVED for state in (_S.INIT_SENT, _S.FORM_ASKED)},
-        **{(state, _E.REFERRAL): _S.REFERRED for state in (_S.INIT_SENT, _S.FORM_ASKED)},
-        (_S.FORM_RECEIVED, _E.APPLY): _S.REQUESTED,
-        (_S.REQUESTED, _E.CORRECT): _S.FORM_RECEIVED,
-        **{(state, _E.WAIT): _S.PENDING for state in (_S.REQUESTED, _S.PENDING)},
-        **{(state, _E.CERTIFIED): _S.COMPLETE for state in (_S.REQUESTED, _S.PENDING)},
-        **{(state, _E.REFUSED): _S.REFUSED for state in (_S.REQUESTED, _S.PENDING)},
-    },
-)
-
-
-@dataclass(frozen=True)
-class Business:
-    """A merchant or gateway that wants certificates; ``account`` answers AcctDataField."""
-
-    role: Role
-    id_data: IDData
-    account: str | None = None
-
-
-Subject = Card | Business
-
-
-@sequence
-class Secrets(Redacted):
-    """What only the applicant may know until the certificates are there; kept sealed."""
-
-    signature_key: Annotated[bytes | None, Implicit(0)] = None
-    exchange_key: Annotated[bytes | None, Implicit(1)] = None
-    card_secret: Annotated[bytes | None, Implicit(2)] = None
-    back_key: Annotated[bytes | None, Implicit(3)] = None
-    pan_secret: Annotated[bytes | None, Implicit(4)] = None
-
-
-@sequence
-class Asked:
-    """The latest request: its answer must carry RRPID and challenge, and hash the content."""
-
-    rrpid: bytes
-    challenge: bytes
-    content: bytes
-    thumbs: Annotated[Thumbs | None, Implicit(0)] = None
-
-
-@sequence
-class Form:
-    """What the CA's form said, and where the CertReq goes."""
-
-    lid_ca: bytes
-    chall_ca: bytes
-    form: RegFormOrReferral
-    acct_data_field: Annotated[RegField | None, Implicit(0)] = None
-    key_proof: Annotated[bytes | None, Implicit(1)] = None
-
-
-@sequence
-class Enrolment:
-    """The record of one registration."""
-
-    state: State
-    lid_ee: bytes
-    request_type: RequestType
-    language: str
-    asked: Asked
-    secrets: bytes
-    """Secrets, sealed."""
-    ca: Annotated[PartyID | None, Implicit(0)] = None
-    cae: Annotated[bytes | None, Implicit(1)] = None
-    cae_chain: Annotated[list[bytes] | None, Implicit(2)] = None
-    form: Annotated[Form | None, Implicit(3)] = None
-    sent: Annotated[bytes | None, Implicit(4)] = None
-    """The CertReq, for sending it again."""
-    code: Annotated[int | None, Implicit(5)] = None
-    certificates: Annotated[list[bytes] | None, Implicit(6)] = None
-    chain: Annotated[list[bytes] | None, Implicit(7)] = None
-
-
-@dataclass(frozen=True)
-class Certified:
-    """What a registration ends with.  ``card_secret`` and ``pan_secret`` are a cardholder's."""
-
-    credentials: Credentials
-    card_secret: CardSecret | None = None
-    pan_secret: PANSecret | None = None
 
 
 class Applicant(Party):
@@ -233,7 +116,7 @@ class Applicant(Party):
         self._request_type = request_type
         self._brand = brand
         self._lid_ee = lid_ee
-        self._vault = vault
+        self._records = Enrolments(lid_ee, vault)
         self._certified = certified
         self._language = language
 
@@ -273,12 +156,10 @@ class Applicant(Party):
             request_type=self._request_type,
             language=self._language,
             asked=Asked(rrpid=rrpid, challenge=challenge, content=sent.content, thumbs=thumbs),
-            secrets=self._sealed(secrets),
+            secrets=self._records.sealed(secrets),
         )
         with self.store.transaction() as transaction:
-            if transaction.get(APPLICATIONS, self._lid_ee) is not None:
-                raise UsageError("a registration with this label has begun already")
-            self._keep(transaction, record)
+            self._records.begin(transaction, record)
             return self.begun(transaction, sent.outgoing)
 
     def form(self) -> Form:
@@ -294,7 +175,7 @@ class Applicant(Party):
         UsageError if there is no form to answer.
         """
         with self.store.transaction() as transaction:
-            record = self._enrolment(transaction)
+            record = self._records.find(transaction)
             if record.state in (State.REQUESTED, State.PENDING) and record.sent is not None:
                 return self.begun(transaction, Outgoing(self._ca_role, CERT_REQ.name, record.sent))
             form, ca = record.form, record.ca
@@ -303,15 +184,15 @@ class Applicant(Party):
             secrets, request, account = self._request(record, form, ca, answers)
             sent = self._cert_req(record, ca, secrets, request, account)
             asked = Asked(rrpid=request.rrpid, challenge=request.chall_ee3, content=sent.content, thumbs=request.thumbs)
-            state = TABLE.next(record.state, Signal.APPLY)
-            changed = replace(record, state=state, asked=asked, secrets=self._sealed(secrets), sent=sent.outgoing.data)
-            self._keep(transaction, changed)
+            state, sealed = TABLE.next(record.state, Signal.APPLY), self._records.sealed(secrets)
+            changed = replace(record, state=state, asked=asked, secrets=sealed, sent=sent.outgoing.data)
+            self._records.keep(transaction, changed)
             return self.begun(transaction, sent.outgoing)
 
     def inquire(self) -> Outgoing:
         """How does it stand?  A CertInqReq (§2.19).  UsageError if nothing was applied for."""
         with self.store.transaction() as transaction:
-            record = self._enrolment(transaction)
+            record = self._records.find(transaction)
             if record.ca is None or record.form is None or record.state not in (State.REQUESTED, State.PENDING):
                 raise UsageError(f"nothing to ask about in state {record.state.name}")
             rrpid, challenge = self.random(20), self.random(20)
@@ -323,27 +204,27 @@ class Applicant(Party):
                 chall_ee3=challenge,
                 lid_ca=record.form.lid_ca,
             )
-            secrets = self._opened(record)
+            secrets = self._records.opened(record)
             new_key = None if secrets.signature_key is None else private_key_from(secrets.signature_key)
             certified = None if new_key is not None or self._certified is None else self._certified.signer
             content = encode(body)
             signed = sign_with_keys(CERT_INQ_REQ, content, self.suite, new_key, certified)
             sent = self.sent(CERT_INQ_REQ, over, signed, content_of(CERT_INQ_REQ, content, over), content)
             asked = Asked(rrpid=rrpid, challenge=challenge, content=sent.content, thumbs=record.asked.thumbs)
-            self._keep(transaction, replace(record, asked=asked))
+            self._records.keep(transaction, replace(record, asked=asked))
             return self.begun(transaction, sent.outgoing)
 
     def enrolment(self) -> Enrolment:
         """The record.  UsageError if nothing has begun."""
         with self.store.transaction() as transaction:
-            return self._enrolment(transaction)
+            return self._records.find(transaction)
 
     def certified(self) -> Certified:
         """Keys and certificates.  UsageError unless the registration is complete."""
         record = self.enrolment()
         if record.state is not State.COMPLETE or not record.certificates:
             raise UsageError(f"not certified: the registration is in state {record.state.name}")
-        secrets, certificates = self._opened(record), list(record.certificates)
+        secrets, certificates = self._records.opened(record), list(record.certificates)
         chosen = suite(self.suite)
         if secrets.signature_key is not None:
             signer = Signer(private_key_from(secrets.signature_key), certificates.pop(0), chosen)
@@ -400,7 +281,7 @@ class Applicant(Party):
         self, record: Enrolment, form: Form, ca: PartyID, answers: Mapping[str, str]
     ) -> tuple[Secrets, CertReqData, bytes | None]:
         """The CertReqData, what must be remembered to use the answer, and the account data."""
-        chosen, secrets = key_suite(self.suite), self._opened(record)
+        chosen, secrets = key_suite(self.suite), self._records.opened(record)
         if self._request_type.wants is not Wants.ENC:
             secrets = replace(secrets, signature_key=private_key_octets(chosen.generate_signature_key()))
         account, back_key = None, None
@@ -475,7 +356,7 @@ class Applicant(Party):
 
     def _asked(self, transaction: Transaction, wire: Wire) -> tuple[Enrolment, MessageType[Any]]:
         """The registration, and which of the answers that it waits for the message is."""
-        record = self._enrolment(transaction)
+        record = self._records.find(transaction)
         if wire.header.rrpid != record.asked.rrpid:
             raise ProtocolError("no such request is outstanding", code=ErrorCode.unknownRRPID)
         if wire.type is None or wire.type not in _ANSWERS.get(record.state, ()):
@@ -494,7 +375,7 @@ class Applicant(Party):
         self._check_tunneling(cae)
         asked, outgoing = self._reg_form_req(ca, cae, self._subject)
         state = TABLE.next(record.state, Signal.CA_SHOWN)
-        self._keep(
+        self._records.keep(
             transaction,
             replace(record, state=state, asked=asked, ca=ca, cae=cae.der, cae_chain=list(cae.chain)),
         )
@@ -526,7 +407,7 @@ class Applicant(Party):
         )
         referred = form.form.referral_data is not None
         state = TABLE.next(record.state, Signal.REFERRAL if referred else Signal.FORM)
-        self._keep(
+        self._records.keep(
             transaction,
             replace(record, state=state, ca=ca, cae=cae.der, cae_chain=list(cae.chain), form=form),
         )
@@ -534,7 +415,7 @@ class Applicant(Party):
 
     def _key_proof(self, record: Enrolment, ca: PartyID, body: MeAqCInitResData) -> bytes | None:
         """What the CA sealed to the new key-exchange key: only its owner can say it (PX-13)."""
-        secrets = self._opened(record)
+        secrets = self._records.opened(record)
         if (secrets.exchange_key is None) != (body.sealed_key_challenge is None):
             raise ProtocolError("a key challenge for no key, or none", code=ErrorCode.wrapperMsgMismatch)
         if secrets.exchange_key is None or body.sealed_key_challenge is None:
@@ -548,7 +429,7 @@ class Applicant(Party):
     ) -> Received[CertResData]:
         """CertRes: for a cardholder sealed under the back key, unless the CA found none that it could use."""
         body = decoded(CertResWire, wire.body)
-        secrets = self._opened(record)
+        secrets = self._records.opened(record)
         me, signed = self._applying_as(record), body.signed
         if body.sealed is not None:
             if secrets.back_key is None or record.form is None or record.ca is None:
@@ -580,12 +461,12 @@ class Applicant(Party):
         changed = replace(record, state=TABLE.next(record.state, signal), code=status.cert_status_code)
         if signal is Signal.CERTIFIED:
             changed = self._with_certificates(changed, received)
-        self._keep(transaction, changed)
+        self._records.keep(transaction, changed)
         return Reply(events=(Event(EventKind.CERTIFICATION, code=status.cert_status_code, detail=_text(status)),))
 
     def _with_certificates(self, record: Enrolment, received: Received[CertResData]) -> Enrolment:
         """The certificates are the ones that the CA named, genuine, of the new keys and in the right name."""
-        secrets, body = self._opened(record), received.body
+        secrets, body = self._records.opened(record), received.body
         role = self.party.role
         wanted = [
             (_public(octets), kind)
@@ -614,7 +495,7 @@ class Applicant(Party):
         certificates = [by_thumb[thumb] for thumb in thumbs]
         return replace(
             record,
-            secrets=self._sealed(secrets),
+            secrets=self._records.sealed(secrets),
             certificates=certificates,
             chain=[der for der in received.certificates if der not in certificates],
         )
@@ -640,27 +521,6 @@ class Applicant(Party):
         if offered is None or CA_ALG not in offered.algorithms:
             raise ProtocolError("the CA offers no algorithm to answer under", code=ErrorCode.invalidCertificate)
 
-    # --- records ----------------------------------------------------------------------------------
-
-    def _sealed(self, secrets: Secrets) -> bytes:
-        return seal(encode(secrets), self._vault, context=self._vault_context)
-
-    def _opened(self, record: Enrolment) -> Secrets:
-        return decode(Secrets, unseal(record.secrets, self._vault, context=self._vault_context).content)
-
-    @property
-    def _vault_context(self) -> bytes:
-        return b"setproto enrolment " + self._lid_ee
-
-    def _enrolment(self, transaction: Transaction) -> Enrolment:
-        stored = transaction.get(APPLICATIONS, self._lid_ee)
-        if stored is None:
-            raise UsageError("no registration has begun")
-        return decode(Enrolment, stored)
-
-    def _keep(self, transaction: Transaction, record: Enrolment) -> None:
-        transaction.put(APPLICATIONS, self._lid_ee, encode(record))
-
 
 def _public(private_octets: bytes | None) -> bytes | None:
     """SubjectPublicKeyInfo of a stored private key."""
@@ -681,4 +541,4 @@ def _text(status: CertStatus) -> str:
     return "; ".join(part for part in parts if part)
 
 
-__all__ = ["Applicant", "Business", "Certified", "Enrolment", "Secrets", "State"]
+__all__ = ["Applicant"]

@@ -24,7 +24,7 @@ from setproto.ca.office import Office
 from setproto.ca.parties import Wanted
 from setproto.card import PAN, CardExpiry
 from setproto.errors import UsageError
-from setproto.reading.pem import to_pem
+from setproto.reading.pem import blocks_in, to_pem
 from setproto.server import bank, public
 from setproto.server.config import BankConfig, load
 from setproto.server.stores import create_private, open_store
@@ -213,7 +213,7 @@ def _certify(directory: Path, database: str, declaration: str, at: datetime) -> 
                 hierarchy, brand, gateway_id="gateway-1", acquirer=ACQUIRER, card_cert_required=True
             )
             chain = _issue(office, gateway, directory / "gateway", "gateway")
-            public_part = [*public.certificates(directory / "gateway" / "gateway-exchange.pem"), *chain]
+            public_part = [*blocks_in(directory / "gateway" / "gateway-exchange.pem"), *chain]
             _write(directory / "gateway" / "gateway-public.pem", _pem(public_part))
             shop = parties.merchant(
                 hierarchy,

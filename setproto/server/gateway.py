@@ -9,7 +9,8 @@ from typing import Final
 
 from starlette.routing import Router
 
-from setproto.bank.link import ISO8583Link, LinkConfig
+from setproto.bank.connection import LinkConfig
+from setproto.bank.link import ISO8583Link
 from setproto.client import PAYMENT
 from setproto.messages.common import Role
 from setproto.roles.gateway import Gateway
@@ -21,8 +22,10 @@ from setproto.server.metrics import Metrics
 from setproto.server.stores import look, open_store
 from setproto.server.talk import Talk
 
-__all__ = ["application", "serve"]
+__all__ = ["LINK", "application", "serve"]
 
+LINK: Final = "link"
+"""The space of what the line to the bank remembers."""
 TELL_SECONDS: Final = 2.0
 """How often the bank is told again what it did not take note of."""
 
@@ -41,7 +44,7 @@ def serve(file: Path) -> None:
     validator = public.validator(config.trust.directory, config.trust.suite)
     link = ISO8583Link(
         config.bank,
-        open_store(config.link_database, "link"),
+        open_store(config.link_database, LINK),
         now,
         config=LinkConfig(
             octets(config.link_key), acquirer=config.acquirer_bin, terminal=config.terminal, timeout=config.bank_seconds

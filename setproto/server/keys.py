@@ -9,9 +9,9 @@ from pki.keystore import load_exchange_key, load_signature_key
 from setproto.crypto.cms import RecipientKey, Signer
 from setproto.crypto.suites import suite
 from setproto.messages.common import Role
+from setproto.reading.pem import blocks_in
 from setproto.roles.credentials import SIGNATURE_KINDS, Credentials, party_of
 from setproto.server.config import Keys
-from setproto.server.public import certificates
 from setproto.settings import read_secret
 
 __all__ = ["load_credentials"]
@@ -27,9 +27,9 @@ def load_credentials(keys: Keys, role: Role, validator: PathValidator, at: datet
 
     def pair(use: str) -> tuple[bytes, bytes]:
         path = keys.directory / f"{keys.name}-{use}"
-        return certificates(path.with_name(f"{path.name}.pem"))[0], path.with_name(f"{path.name}.key.pem").read_bytes()
+        return blocks_in(path.with_name(f"{path.name}.pem"))[0], path.with_name(f"{path.name}.key.pem").read_bytes()
 
-    chain = tuple(certificates(keys.directory / f"{keys.name}-chain.pem"))
+    chain = tuple(blocks_in(keys.directory / f"{keys.name}-chain.pem"))
     certificate, pem = pair("signature")
     signer = Signer(load_signature_key(pem, passphrase, chosen), certificate, suite(validator.suite))
     own, pem = pair("exchange")

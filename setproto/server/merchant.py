@@ -30,6 +30,7 @@ from setproto.messages.batch import BatchStatus
 from setproto.messages.codes import BatchOperation
 from setproto.messages.common import Role
 from setproto.messages.wrapper import unwrap
+from setproto.reading.pem import blocks_in
 from setproto.roles.cardholder import merchant_name
 from setproto.roles.merchant import Merchant, records
 from setproto.roles.ports import Event, EventKind, Outgoing, Reply
@@ -352,7 +353,7 @@ def serve(file: Path) -> None:
     config = load(MerchantConfig, file)
     store = open_store(config.database, "merchant")
     validator = public.validator(config.trust.directory, config.trust.suite)
-    cert_pe, *held = public.certificates(config.gateway_certificate)
+    cert_pe, *held = blocks_in(config.gateway_certificate)
     role = Merchant(
         load_credentials(config.keys, Role.merchant, validator, now()),
         validator,

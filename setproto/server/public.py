@@ -12,13 +12,9 @@ from cryptography import x509
 
 from pki import PathValidator
 from setproto.ca.office import Office
-from setproto.errors import UsageError
-from setproto.reading.pem import blocks, to_pem
+from setproto.reading.pem import blocks_in, to_pem
 
-__all__ = ["certificates", "contents", "learn", "learning", "validator", "write"]
-
-MAX_FILE = 1 << 20
-"""Octets of a file of certificates that are read at most."""
+__all__ = ["contents", "learn", "learning", "validator", "write"]
 
 
 def contents(office: Office) -> dict[str, bytes]:
@@ -48,7 +44,7 @@ def validator(directory: Path, suite: str) -> PathValidator:
 
     UsageError if a file is none of these; CertificateError if what is in it cannot be trusted.
     """
-    roots = [x509.load_der_x509_certificate(der) for der in certificates(directory / "root.pem")]
+    roots = [x509.load_der_x509_certificate(der) for der in blocks_in(directory / "root.pem")]
     made = PathValidator(roots, suite=suite)
     learn(made, directory)
     return made
@@ -56,26 +52,13 @@ def validator(directory: Path, suite: str) -> PathValidator:
 
 def learn(validator: PathValidator, directory: Path) -> None:
     """Take in what is in the directory now and was not before.  Errors as for ``validator``; roots are left alone."""
-    validator.add_intermediates(certificates(directory / "cas.pem"))
-    for crl in certificates(directory / "crls.pem"):
+    validator.add_intermediates(blocks_in(directory / "cas.pem"))
+    for crl in blocks_in(directory / "crls.pem"):
         validator.add_crl(crl)
-    for bci in certificates(directory / "bcis.pem"):
+    for bci in blocks_in(directory / "bcis.pem"):
         validator.add_bci(bci)
 
 
 def learning(validator: PathValidator, directory: Path) -> Callable[[], None]:
     """``learn``, to be done from time to time."""
     return lambda: learn(validator, directory)
-
-
-def certificates(file: Path) -> list[bytes]:
-    """The certificates or whatever else (DER) in a PEM file.  UsageError if there is none, or it is no such file."""
-    with file.open("rb") as opened:
-        data = opened.read(MAX_FILE + 1)
-    try:
-        found = blocks(data) if len(data) <= MAX_FILE else []
-    except ValueError as failure:
-        raise UsageError(f"{file}: {failure}") from None
-    if not found:
-        raise UsageError(f"{file}: no certificates in PEM")
-    return found

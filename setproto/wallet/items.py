@@ -20,9 +20,9 @@ from setproto.crypto.possession import private_key_from, private_key_octets
 from setproto.crypto.suites import suite
 from setproto.errors import UsageError
 from setproto.messages.common import PartyID, Role
-from setproto.roles.applicant import Certified
 from setproto.roles.cardholder import PaymentCard
 from setproto.roles.credentials import Credentials
+from setproto.roles.enrolment import Certified
 from setproto.roles.ports import Clock, RandomBytes, Transaction
 from setproto.wallet.vault import Vault
 
@@ -151,7 +151,7 @@ class Wallet:
             return _card(transaction, label)
 
     def change_card(self, label: str, change: Callable[[CardItem], CardItem]) -> CardItem:
-        """Change what is kept of a card."""
+        """Change what is kept of a card; as it is then.  UsageError if there is none of that label."""
         with self.vault.transaction() as transaction:
             changed = change(_card(transaction, label))
             transaction.put(CARDS, label.encode(), encode(changed))

@@ -230,7 +230,9 @@ class Till:
         return self._ask(wanted, holder, self._sending(holder.pay(latest.lid_c)))
 
     def settle(self, lid_m: bytes) -> Outcome:
-        """Find out where an order stands; repeat its payment, or ask about it, if that is not known."""
+        """Find out where an order stands; repeat its payment, or ask about it, if that is not known.
+
+        PENDING if nobody answers.  UsageError if there is no such order."""
         wanted = order(self._wallet, lid_m)
         if self.standing(wanted) is not Standing.PENDING:
             return Outcome(self.standing(wanted))
@@ -248,7 +250,7 @@ class Till:
         return outcome
 
     def refresh(self, lid_m: bytes) -> Outcome:
-        """Ask what has become of a payment: captured or refunded since."""
+        """Ask what has become of a payment: captured or refunded since.  Errors as for ``settle``."""
         wanted = order(self._wallet, lid_m)
         if not self.standing(wanted).is_paid:
             return self.settle(lid_m)
@@ -259,7 +261,8 @@ class Till:
     def fetch_receipt(self, lid_m: bytes) -> VerifiedReceipt | None:
         """The merchant's receipt, verified and kept; None if there is none yet.
 
-        SetError if what comes is not a genuine receipt for this purchase; Unreachable.
+        UsageError if there is no such order, or the receipt is of another purchase; SetError if it is not genuine;
+        Unreachable.
         """
         wanted = order(self._wallet, lid_m)
         if not wanted.attempts:

@@ -14,7 +14,8 @@ from typing import Final, Protocol
 from setproto.errors import UsageError
 from setproto.messages.codes import RequestType
 from setproto.messages.registration import RegFormOrReferral
-from setproto.roles.applicant import Applicant, State
+from setproto.roles.applicant import Applicant
+from setproto.roles.enrolment import State
 from setproto.roles.ports import Event, EventKind, Outgoing
 from setproto.wallet.items import CardItem, Wallet, registered
 from setproto.wallet.trust import Trust

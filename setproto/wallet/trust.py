@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from cryptography import x509
 from pydantic import BaseModel, ConfigDict
@@ -17,11 +17,9 @@ from pydantic import BaseModel, ConfigDict
 from pki import CertificateError, PathValidator
 from setproto import settings
 from setproto.errors import UsageError
-from setproto.reading.pem import blocks
+from setproto.reading.pem import blocks_in
 
 __all__ = ["Shop", "Trust", "read_shop"]
-
-_MAX_FILE: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -100,21 +98,9 @@ def read_shop(path: Path) -> Shop:
     trust = Trust(
         shop.brand,
         shop.suite,
-        _ders(place / shop.root),
-        _ders(cas) if cas.exists() else (),
-        _ders(place / shop.crls),
-        _ders(place / shop.bcis),
+        tuple(blocks_in(place / shop.root)),
+        tuple(blocks_in(cas)) if cas.exists() else (),
+        tuple(blocks_in(place / shop.crls)),
+        tuple(blocks_in(place / shop.bcis)),
     )
     return Shop(trust, declared.servers.ca, declared.servers.bank, declared.servers.merchant)
-
-
-def _ders(path: Path) -> tuple[bytes, ...]:
-    with path.open("rb") as file:
-        data = file.read(_MAX_FILE + 1)
-    try:
-        found = blocks(data) if len(data) <= _MAX_FILE else []
-    except ValueError as failure:
-        raise UsageError(f"{path}: {failure}") from None
-    if not found:
-        raise UsageError(f"{path}: nothing in PEM")
-    return tuple(found)

@@ -536,7 +536,8 @@ def _head(which: int, cipher: str, master_key: bytes, position: Position) -> byt
 
 
 def shut(path: Path) -> None:
-    """Let the wallet refuse everything until ``Vault.open`` is told to release it.  Takes no passphrase.
+    """Let the wallet refuse everything until ``Vault.open`` is told to release it.  Takes no passphrase.  UsageError if
+    there is none.
 
     It keeps programs that know the passphrase from paying, not somebody who can write this folder: a mark is in the
     file that tells whose turn it is.  There is no agent to be stopped: nothing keeps a wallet open between commands.

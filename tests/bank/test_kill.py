@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from setproto.bank.link import ISO8583Link, LinkConfig
+from setproto.bank.connection import LinkConfig
+from setproto.bank.link import ISO8583Link
 from setproto.card import PAN, Card, CardExpiry, trans_stain
 from setproto.messages.codes import AuthCode
 from setproto.roles.ports import AdviceKind, AuthorizationRequest, NoReply

@@ -19,14 +19,15 @@ from cryptography.x509.oid import NameOID
 
 from setproto.amounts import CurrencyAmount
 from setproto.bank import records
+from setproto.bank.connection import LinkConfig
 from setproto.bank.dialects import DIALECTS, Dialect
 from setproto.bank.host import serve
-from setproto.bank.link import ISO8583Link, LinkConfig
+from setproto.bank.link import ISO8583Link
 from setproto.bank.messages import Codec, Message
 from setproto.card import PAN
 from setproto.errors import UsageError
 from setproto.messages.codes import AuthCode
-from setproto.roles.ports import Advice, AdviceKind, NoReply
+from setproto.roles.ports import Advice, AdviceKind, AuthorizationRequest, NoReply
 from setproto.store import MemoryStore
 from setproto.store.sql import SQLStore
 from tests.bank.people import NOW, OPENING, PAN_CREDIT, PAN_DEBIT, PAN_POOR, PAN_SCRIPTED, VAULT_KEY, make_bank
@@ -158,8 +159,8 @@ def test_what_is_being_asked_is_not_asked_again(line: Connected) -> None:
         return handle(message)
 
     assert line.link.ready()
-    assert line.link._connection is not None
-    line.link._connection._waiting = Noticed()  # type: ignore[assignment]
+    assert line.link._line.connection is not None
+    line.link._line.connection._waiting = Noticed()  # type: ignore[assignment]
     line.till.bank.handle = slow  # type: ignore[method-assign]
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(line.link.authorize, request)
@@ -198,7 +199,7 @@ def test_an_idle_line_is_kept_up_by_echoes(tmp_path: Path) -> None:
         assert line.link.ready()
         until(lambda: sum(b"301" in message[-3:] for message in line.wire.passed) >= 4)
         line.wire.to_gateway = dropping(of("0810"))  # the bank has died without a word
-        until(lambda: line.link._connection is not None and not line.link._connection.open)
+        until(lambda: line.link._line.connection is not None and not line.link._line.connection.open)
     till.bank.close()
 
 
@@ -348,10 +349,10 @@ def test_a_partial_approval_is_a_decline_and_is_reversed(line: Connected) -> Non
 def test_a_cut_line_is_made_again(line: Connected) -> None:
     line.buy(1_000)
     line.wire.cut()
-    until(lambda: line.link._connection is not None and not line.link._connection.open)
+    until(lambda: line.link._line.connection is not None and not line.link._line.connection.open)
     line.buy(1_000)
     line.host.cut()
-    until(lambda: line.link._connection is not None and not line.link._connection.open)
+    until(lambda: line.link._line.connection is not None and not line.link._line.connection.open)
     line.buy(1_000)
     assert line.till.available() == OPENING - 3_000
     assert line.settled()
@@ -419,7 +420,7 @@ def test_between_two_sendings_some_time_passes(tmp_path: Path) -> None:
         assert sum(of("0220", "0221")(message) for message in line.wire.passed) == 1
         line.wire.to_bank = None
         line.wire.cut()  # and when the line is made anew, at once
-        until(lambda: line.link._connection is not None and not line.link._connection.open)
+        until(lambda: line.link._line.connection is not None and not line.link._line.connection.open)
         line.link.advise(capture)
         assert line.settled()
     till.bank.close()
@@ -515,29 +516,34 @@ def test_two_gateways_tell_the_same_at_once(line: Connected) -> None:
     request, _ = line.buy(10_000)
     told = advice(AdviceKind.CAPTURE, request, 10_000)
     slow, quick = line.another(terminal="GW000002"), line.another(terminal="GW000003")
-    name = slow._name
+    name = slow._requests.name
 
     def interrupted(terminal: str | None = None) -> records.Name:
         if terminal is not None:
             quick.advise(told)
         return name(terminal)
 
-    slow._name = interrupted  # type: ignore[method-assign]
+    slow._requests.name = interrupted  # type: ignore[method-assign]
     slow.advise(told)
     assert line.link.manual() == []
     assert line.till.available() == OPENING - 10_000
     assert line.settled()
 
 
-def test_a_gateway_takes_up_what_another_left(lossy: Connected) -> None:
-    """The first died waiting; the merchant's repetition reaches the second, which repeats under the same name."""
+def left_unanswered(lossy: Connected) -> tuple[AuthorizationRequest, ISO8583Link]:
+    """What a gateway was killed waiting for, before it could give it up; and another process of it."""
     lossy.wire.to_gateway = dropping(of("0110"))
     request = lossy.request(10_000)
-    lossy.link._give_up = lambda *arguments: None  # type: ignore[method-assign]
+    lossy.link._reversals.give_up = lambda *arguments: None  # type: ignore[method-assign]
     with pytest.raises(NoReply):
         lossy.link.authorize(request)
     lossy.wire.to_gateway = None
-    other = lossy.another(terminal="GW000002")
+    return request, lossy.another(terminal="GW000002")
+
+
+def test_a_gateway_takes_up_what_another_left(lossy: Connected) -> None:
+    """The first died waiting; the merchant's repetition reaches the second, which repeats under the same name."""
+    request, other = left_unanswered(lossy)
     assert other.authorize(request).code is AuthCode.approved
     lossy.restart()  # the first comes back: there is nothing to reverse any more
     assert lossy.till.available() == OPENING - 10_000
@@ -582,13 +588,7 @@ def test_what_never_was_approved_need_not_be_taken_back(line: Connected) -> None
 
 def test_what_another_process_left_unanswered_is_taken_back(lossy: Connected) -> None:
     """It was killed while it waited, and the merchant's reversal comes to a second process of the gateway."""
-    lossy.wire.to_gateway = dropping(of("0110"))
-    request = lossy.request(10_000)
-    lossy.link._give_up = lambda *arguments: None  # type: ignore[method-assign]
-    with pytest.raises(NoReply):
-        lossy.link.authorize(request)
-    lossy.wire.to_gateway = None
-    other = lossy.another(terminal="GW000002")
+    request, other = left_unanswered(lossy)
     other.advise(advice(AdviceKind.REVERSAL, request, 0))
     until(lossy.settled)
     assert lossy.till.available() == OPENING

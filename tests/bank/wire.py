@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from setproto.amounts import CurrencyAmount
+from setproto.bank.connection import LinkConfig
 from setproto.bank.dialects import Framing
 from setproto.bank.host import Host, serve
 from setproto.bank.lines import Closed, Line
-from setproto.bank.link import ISO8583Link, LinkConfig
+from setproto.bank.link import ISO8583Link
 from setproto.card import PAN, Card, CardExpiry, trans_stain
 from setproto.roles.ports import (
     Advice,

@@ -28,7 +28,9 @@ GATEWAY = ["gateway", "G-1", "--acquirer", "Bank", "--bin", "411111", "--account
 @pytest.fixture
 def office(founded: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(dump_card_secrets.__kwdefaults__, "n", 16)
+    (founded / "card.txt").touch(0o600)
     (founded / "card.txt").write_text(f"{CARD}\n{EXPIRY}\n")
+    (founded / "hierarchy.toml").chmod(0o600)
     return founded
 
 
@@ -101,6 +103,11 @@ def test_the_days_that_the_hierarchy_declares_hold_here_too(here: Path) -> None:
 def test_what_cannot_be_is_refused_in_one_line(office: Path, arguments: list[str], because: str) -> None:
     assert because in refused("register", *arguments)
     assert sorted(path.name for path in office.iterdir()) == ["ca", "card.txt", "hierarchy.toml"]
+
+
+def test_a_card_file_that_others_can_read_is_refused(office: Path) -> None:
+    (office / "card.txt").chmod(0o644)
+    assert "others" in refused("register", *HOLDER)
 
 
 def test_nothing_is_overwritten(office: Path) -> None:

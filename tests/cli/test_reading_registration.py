@@ -31,7 +31,7 @@ def test_every_message_of_a_registration_is_shown_and_everything_sealed_in_it_op
     people = [registered(office, role) for role in (Role.cardholder, Role.merchant, Role.gateway)]
     keys: list[AnyOpener] = [Opener(ca.exchange_key(), ca.party) for ca in office.cas.values()]
     for applicant in people:
-        exchange = applicant._opened(applicant.enrolment()).exchange_key
+        exchange = applicant._records.opened(applicant.enrolment()).exchange_key
         if exchange is not None:
             keys.append(Opener(BareRecipientKey(private_key_from(exchange), suite), applicant.party))
     reader, names = Reader(keys), set()

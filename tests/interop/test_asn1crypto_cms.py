@@ -112,6 +112,20 @@ def raw_verify(who: Party, signature: bytes, data: bytes) -> None:
         key.verify(signature, data)
 
 
+def attributes_of(signer: Any, count: int, hash_name: str) -> dict[str, Any]:
+    """The signed attributes, by type: each of one value, and those that every signer has as they must be."""
+    attributes = {a["type"].dotted: a["values"] for a in signer["signed_attrs"]}
+    assert all(len(values) == 1 for values in attributes.values())
+    assert len(signer["signed_attrs"]) == len(attributes) == count
+    assert attributes["1.2.840.113549.1.9.3"][0].dotted == ORDER.dotted_string
+    assert attributes["1.2.840.113549.1.9.4"][0].native == hashlib.new(hash_name, CONTENT).digest()
+    protection = attributes["1.2.840.113549.1.9.52"][0]
+    assert protection["digest_algorithm"].dump(force=True) == signer["digest_algorithm"].dump(force=True)
+    protected = protection["signature_algorithm"].untag()
+    assert protected.dump(force=True) == signer["signature_algorithm"].dump(force=True)
+    return attributes
+
+
 @pytest.mark.parametrize("detached", [False, True], ids=["enclosed", "detached"])
 @pytest.mark.parametrize("name", SUITES)
 def test_every_value_of_a_signed_object(name: str, detached: bool) -> None:
@@ -146,15 +160,8 @@ def test_every_value_of_a_signed_object(name: str, detached: bool) -> None:
     else:
         assert isinstance(parameters, core.Void)
 
-    attributes = {a["type"].dotted: a["values"] for a in signer["signed_attrs"]}
-    assert all(len(values) == 1 for values in attributes.values())
-    assert len(signer["signed_attrs"]) == len(attributes) == 4
-    assert attributes["1.2.840.113549.1.9.3"][0].dotted == ORDER.dotted_string
-    assert attributes["1.2.840.113549.1.9.4"][0].native == hashlib.new(hash_name, CONTENT).digest()
+    attributes = attributes_of(signer, 4, hash_name)
     protection = attributes["1.2.840.113549.1.9.52"][0]
-    assert protection["digest_algorithm"].dump(force=True) == signer["digest_algorithm"].dump(force=True)
-    protected = protection["signature_algorithm"].untag()
-    assert protected.dump(force=True) == signer["signature_algorithm"].dump(force=True)
     assert isinstance(protection["mac_algorithm"], core.Void)
     encoded = attributes["1.2.840.113549.1.9.16.2.47"][0].dump()
     binding = SigningCertificateV2.load(encoded, strict=True)
@@ -225,15 +232,7 @@ def test_every_value_of_a_proof_of_possession(name: str) -> None:
     assert signer["digest_algorithm"]["algorithm"].dotted == digest_oid
     assert signer["signature_algorithm"]["algorithm"].dotted == signature_oid
     assert isinstance(signer["unsigned_attrs"], core.Void)
-    attributes = {a["type"].dotted: a["values"] for a in signer["signed_attrs"]}
-    assert all(len(values) == 1 for values in attributes.values())
-    assert len(signer["signed_attrs"]) == len(attributes) == 3
-    assert attributes["1.2.840.113549.1.9.3"][0].dotted == ORDER.dotted_string
-    assert attributes["1.2.840.113549.1.9.4"][0].native == hashlib.new(hash_name, CONTENT).digest()
-    protection = attributes["1.2.840.113549.1.9.52"][0]
-    assert protection["digest_algorithm"].dump(force=True) == signer["digest_algorithm"].dump(force=True)
-    protected = protection["signature_algorithm"].untag()
-    assert protected.dump(force=True) == signer["signature_algorithm"].dump(force=True)
+    attributes_of(signer, 3, hash_name)
     to_be_signed = signer["signed_attrs"].untag().dump(force=True)
     raw_verify(who, signer["signature"].native, to_be_signed)
     with pytest.raises(InvalidSignature):

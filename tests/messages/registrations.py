@@ -29,8 +29,9 @@ from setproto.messages.registration import (
 )
 from setproto.messages.registry import MESSAGES, MessageType, Operator
 from setproto.messages.wrapper import unwrap
-from setproto.roles.applicant import Applicant, Business
+from setproto.roles.applicant import Applicant
 from setproto.roles.authority.ports import Verdict
+from setproto.roles.enrolment import Business
 from setproto.roles.ports import Outgoing
 from setproto.roles.registration import open_cert_req, receive_reg_form_req
 from tests.registration.office import ANSWERS, CARD, GATEWAY, INITIAL, SHOP, Office

@@ -11,8 +11,9 @@ from setproto.errors import ErrorCode
 from setproto.messages.codes import CertStatusCode
 from setproto.messages.common import Role
 from setproto.roles import applicant as applicants
-from setproto.roles.applicant import Applicant, State
+from setproto.roles.applicant import Applicant
 from setproto.roles.authority.ports import Verdict
+from setproto.roles.enrolment import State
 from setproto.roles.party import Party
 from setproto.roles.ports import EventKind, Outgoing, Reply
 from setproto.store import MemoryStore

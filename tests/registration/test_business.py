@@ -16,9 +16,10 @@ from setproto.messages.codes import CertStatusCode, RequestType, Wants
 from setproto.messages.common import PartyID, Role
 from setproto.messages.registration import CertResWire, SealedPair
 from setproto.messages.wrapper import unwrap
-from setproto.roles.applicant import Applicant, Certified, State
+from setproto.roles.applicant import Applicant
 from setproto.roles.authority.ports import BusinessApplication, Verdict
 from setproto.roles.credentials import EXCHANGE_KINDS, SIGNATURE_KINDS
+from setproto.roles.enrolment import Certified, State
 from tests.registration.office import (
     ACCOUNT,
     ANSWERS,

@@ -19,10 +19,11 @@ from setproto.errors import UsageError
 from setproto.market import Market
 from setproto.messages.codes import CertStatusCode, CompletionCode, RequestType
 from setproto.messages.common import Role
-from setproto.roles.applicant import Applicant, State
+from setproto.roles.applicant import Applicant
 from setproto.roles.authority.issuing import end_of, nonce_cca
 from setproto.roles.authority.ports import CardApplication, Verdict
 from setproto.roles.cardholder import Cardholder, PaymentCard
+from setproto.roles.enrolment import State
 from setproto.roles.ports import EventKind
 from setproto.store import MemoryStore
 from tests.registration.office import ANSWERS, CARD, NOW, OTHER_CARD, SUBJECTS, Office

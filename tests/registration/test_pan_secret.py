@@ -121,7 +121,7 @@ def test_a_cardholder_speaks_first() -> None:
     office = Office.open()
     applicant = office.ready()
     applicant.apply(ANSWERS)
-    first = applicant._opened(applicant.enrolment()).card_secret
+    first = applicant._records.opened(applicant.enrolment()).card_secret
     office.deliver(applicant, applicant.apply(ANSWERS))
     (asked,) = office.bank.asked
     assert isinstance(asked, CardApplication)
@@ -206,7 +206,7 @@ def test_no_public_value_of_a_registration_is_one_of_its_secrets() -> None:
 
 
 def secrets_of(office: Office, applicant: Applicant) -> list[bytes]:
-    own, lid_ca = applicant._opened(applicant.enrolment()), applicant.form().lid_ca
+    own, lid_ca = applicant._records.opened(applicant.enrolment()), applicant.form().lid_ca
     nonce = nonce_cca(office.cas[Role.cardholder]._secret_key, lid_ca)
     account = mac("Account", office.cas[Role.cardholder]._secret_key, CARD.pan.reveal().encode())
     return [own.card_secret or b"", own.back_key or b"", own.pan_secret or b"", nonce, account]

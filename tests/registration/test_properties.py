@@ -23,11 +23,12 @@ from setproto.crypto.possession import private_key_from
 from setproto.errors import UsageError
 from setproto.messages.codes import CertStatusCode
 from setproto.messages.common import Role
-from setproto.roles.applicant import Applicant, State
+from setproto.roles.applicant import Applicant
 from setproto.roles.authority import records
 from setproto.roles.authority.ports import Verdict
 from setproto.roles.authority.records import Registration
 from setproto.roles.credentials import EXCHANGE_KINDS, SIGNATURE_KINDS
+from setproto.roles.enrolment import State
 from setproto.roles.ports import EventKind, Outgoing
 from tests.registration.hands import use_keys
 from tests.registration.office import ANSWERS, SUBJECTS, Office
@@ -183,7 +184,7 @@ class Run:
         assert record.code == CertStatusCode.requestComplete
         certified = applicant.certified()
         assert record.certificates == ours.request.certificates
-        secrets = applicant._opened(record)
+        secrets = applicant._records.opened(record)
         key = private_key_from(secrets.signature_key or b"")
         assert key_of(certified.credentials.signer.certificate) == public_key_der(key.public_key())
         if certified.pan_secret is not None:

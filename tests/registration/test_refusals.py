@@ -42,10 +42,11 @@ from setproto.messages.registration import (
 from setproto.messages.registry import CARD_C_INIT_REQ, ME_AQ_C_INIT_REQ
 from setproto.messages.wrapper import Wire, unwrap, wrap
 from setproto.roles import applicant as applicants
-from setproto.roles.applicant import Applicant, State
+from setproto.roles.applicant import Applicant
 from setproto.roles.authority import MAX_TRIES, records
 from setproto.roles.authority.ports import Verdict
 from setproto.roles.credentials import Credentials
+from setproto.roles.enrolment import State
 from setproto.roles.party import Received, decoded
 from setproto.roles.ports import EventKind, Reply
 from tests.pki.forging import Draft as CertificateDraft
@@ -865,7 +866,7 @@ def test_nobody_else_can_ask_how_it_stands(role: Role) -> None:
     office.bank.verdicts = [Verdict.PENDING, Verdict.PENDING]
     applicant, other = (office.register(office.applicant(role, subject=who)) for who in (None, OTHERS[role]))
     mine, theirs = (
-        private_key_from(each._opened(each.enrolment()).signature_key or b"") for each in (applicant, other)
+        private_key_from(each._records.opened(each.enrolment()).signature_key or b"") for each in (applicant, other)
     )
     ca, certified = office.cas[role], stray_signer(draft(office, office.ready(role)))
     for keys in ((theirs, None), (P256.generate_signature_key(), None), (None, certified)):
@@ -880,7 +881,7 @@ def test_an_inquiry_is_about_the_request_whose_key_signed_it(monkeypatch: pytest
     office = Office.open()
     office.bank.verdicts = [Verdict.PENDING]
     applicant, other = office.register(office.applicant(Role.merchant)), P256.generate_signature_key()
-    mine = private_key_from(applicant._opened(applicant.enrolment()).signature_key or b"")
+    mine = private_key_from(applicant._records.opened(applicant.enrolment()).signature_key or b"")
     ca, asked = office.cas[Role.merchant], inquiry(office, applicant, mine)
     read = ca.read
 

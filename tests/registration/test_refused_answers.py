@@ -308,7 +308,7 @@ def test_certificates_that_are_not_the_ones_that_were_asked_for(place: tuple[Rol
 def test_a_certificate_of_ones_own_key_in_another_name(role: Role) -> None:
     office = Office.open()
     applicant, data = complete(office, (role, "CertRes"))
-    secrets = applicant._opened(applicant.enrolment())
+    secrets = applicant._records.opened(applicant.enrolment())
     key = private_key_from(secrets.signature_key or b"").public_key()
     tree = replace(office.tree, **{field: bare(getattr(office.tree, field)) for field in ("cca", "mca", "pca")})
     if role is Role.cardholder:

@@ -23,8 +23,9 @@ from setproto.messages.codes import CompletionCode
 from setproto.messages.common import Role
 from setproto.messages.registration import CardCInitReq, MeAqCInitReq
 from setproto.messages.wrapper import unwrap
-from setproto.roles.applicant import Applicant, State
+from setproto.roles.applicant import Applicant
 from setproto.roles.authority import CertificateAuthority
+from setproto.roles.enrolment import State
 from setproto.roles.party import ENCLOSED_CRLS, decoded
 from setproto.roles.ports import EventKind
 from tests.pki.forging import serial_of

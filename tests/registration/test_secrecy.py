@@ -89,7 +89,7 @@ class Day:
 
     def secrets(self, holder: Applicant) -> dict[str, bytes]:
         """Everything secret of a cardholder but card and private key."""
-        own, certified = holder._opened(holder.enrolment()), holder.certified()
+        own, certified = holder._records.opened(holder.enrolment()), holder.certified()
         assert certified.pan_secret is not None
         return {
             "CardSecret": own.card_secret or b"",
@@ -163,7 +163,7 @@ def objects(suite: str) -> dict[Sealed, tuple[bytes, bytes]]:
     there = day(suite)
     private = [there.key(role) for role in CA_KEYS]
     private += [
-        private_key_from(each._opened(each.enrolment()).exchange_key or b"")
+        private_key_from(each._records.opened(each.enrolment()).exchange_key or b"")
         for each in there.applicants
         if each.party.role is not Role.cardholder
     ]
@@ -252,7 +252,7 @@ def test_other_cardholders_are_no_help(suite: str) -> None:
     first, *others = there.holders
     loot = [
         Loot(
-            (private_key_from(other._opened(other.enrolment()).signature_key or b""),),
+            (private_key_from(other._records.opened(other.enrolment()).signature_key or b""),),
             back_keys=(there.secrets(other)["CABackKey"],),
             notes=tuple(kept(other).values()),
         )
@@ -352,7 +352,7 @@ def test_no_private_key_is_in_a_message_or_in_a_plaintext(suite: str) -> None:
 def private_keys(there: Day) -> list[Any]:
     found = []
     for each in there.applicants:
-        secrets = each._opened(each.enrolment())
+        secrets = each._records.opened(each.enrolment())
         found += [private_key_from(octets_) for octets_ in (secrets.signature_key, secrets.exchange_key) if octets_]
     for ca in there.office.cas.values():
         found += [ca.credentials.signer.private_key, ca.exchange_key().private_key, ca._authority._key]
@@ -392,7 +392,7 @@ def test_nothing_that_is_said_shows_a_card(suite: str, caplog: pytest.LogCapture
         repr(each.certified()) for each in there.applicants
     ]
     said += [repr(request.request.ca_back_key_data), repr(decode(PANData0, request.account or b""))]
-    said += [repr(holder._opened(holder.enrolment())) for holder in there.holders]
+    said += [repr(holder._records.opened(holder.enrolment())) for holder in there.holders]
     assert any("REFUSED" in text for text in said)
     blobs = [text.encode() for text in said]
     for holder in there.holders:

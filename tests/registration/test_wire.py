@@ -15,7 +15,8 @@ from pki import PathValidator
 from setproto.market import BRAND
 from setproto.messages.common import PartyID, Role
 from setproto.messages.wrapper import unwrap
-from setproto.roles.applicant import Applicant, State
+from setproto.roles.applicant import Applicant
+from setproto.roles.enrolment import State
 from setproto.roles.ports import EventKind
 from setproto.store import MemoryStore
 from tests.faults.test_wire import THOROUGH, flipped

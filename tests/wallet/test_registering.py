@@ -15,8 +15,8 @@ from setproto.card import CardSecret
 from setproto.errors import Unreachable, UsageError
 from setproto.messages.common import Role
 from setproto.messages.registration import RegFormOrReferral
-from setproto.roles.applicant import State
 from setproto.roles.authority.ports import CardApplication, Verdict
+from setproto.roles.enrolment import State
 from setproto.wallet.registering import register
 from tests.wallet.killing import Killed, killed_at
 from tests.wallet.world import ANSWERS, EMPTY, FULL, PASSPHRASE, Street, card, create, reopen

@@ -23,10 +23,11 @@ from setproto.messages.registration import (
     RegFormData,
     RegTemplate,
 )
-from setproto.roles.applicant import Applicant, Business
+from setproto.roles.applicant import Applicant
 from setproto.roles.authority import CertificateAuthority
 from setproto.roles.authority.ports import Application, Approval, CardApplication, Decision, Form, Verdict
 from setproto.roles.credentials import Credentials
+from setproto.roles.enrolment import Business
 from setproto.roles.ports import Event, Outgoing
 from setproto.store import MemoryStore
 
@@ -197,9 +198,13 @@ class Office:
 
     def restart(self, role: Role) -> CertificateAuthority:
         """A new object on the same store, with the same keys."""
-        ca = self.cas[role]
-        self.cas[role] = CertificateAuthority(
-            ca.credentials,
+        self.cas[role] = self.on_the_store_of(self.cas[role], self.cas[role].credentials)
+        return self.cas[role]
+
+    def on_the_store_of(self, ca: CertificateAuthority, credentials: Credentials) -> CertificateAuthority:
+        """A new object with these credentials, and everything else as this CA has it."""
+        return CertificateAuthority(
+            credentials,
             ca._authority,
             ca._register,
             ca._forms,
@@ -208,9 +213,8 @@ class Office:
             ca.store,
             secret_key=ca._secret_key,
             clock=self.clock,
-            random=os.urandom,
+            random=ca.random,
         )
-        return self.cas[role]
 
     def again(self, applicant: Applicant) -> Applicant:
         """The same registration by a new object on the same store."""

@@ -486,7 +486,7 @@ def waiting(book: Book) -> None:
 
 def key_of(applicant: Applicant) -> Any:
     """The public key that is to be certified."""
-    key = applicant._opened(applicant.enrolment()).signature_key
+    key = applicant._records.opened(applicant.enrolment()).signature_key
     assert key is not None
     return private_key_from(key).public_key()
 

@@ -192,7 +192,7 @@ def answered(
     if wire.type not in (CERT_RES, CERT_INQ_RES):
         return wrap(wire.type, signed, over)
     record = applicant.enrolment()
-    secrets = applicant._opened(record)
+    secrets = applicant._records.opened(record)
     if clear or (secrets.back_key is None and wired is None):
         return wrap(wire.type, encode(CertResWire(signed=signed)), over)
     assert record.form is not None

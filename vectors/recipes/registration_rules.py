@@ -200,7 +200,7 @@ def cert_req_rules(book: Book, office: Office, applicant: Applicant, sibling: st
         )
     else:
         assert genuine.request.id_data is not None
-        held = private_key_from(applicant._opened(applicant.enrolment()).exchange_key or b"")
+        held = private_key_from(applicant._records.opened(applicant.enrolment()).exchange_key or b"")
         forms["one-key"] = (
             replace(genuine.but(public_key_s=genuine.request.public_key_e), new_key=held),
             "CertStatusCode.rejectedByCA",
@@ -297,7 +297,7 @@ def init_req_rules(book: Book, data: bytes, sibling: str) -> None:
 
 def inquiry_rules(book: Book, office: Office, applicant: Applicant, sibling: str) -> None:
     """Of a CertInqReq, and a CertReq when the registration was decided."""
-    held = applicant._opened(applicant.enrolment()).signature_key
+    held = applicant._records.opened(applicant.enrolment()).signature_key
     assert held is not None
     key = private_key_from(held)
     covers = ("rule 6.11.15",)
@@ -634,18 +634,7 @@ def second_ca(office: Office) -> CertificateAuthority:
     made.put(SubjectKeyIdentifier(key_identifier(key.public_key())), False)
     signer = Signer(key, made.signed(ca.suite, office.tree.brand_ca._key), suite(ca.suite))
     own = replace(ca.credentials, party=replace(ca.party, name="Second CA"), signer=signer)
-    return CertificateAuthority(
-        own,
-        ca._authority,
-        ca._register,
-        ca._forms,
-        ca._entitlement,
-        ca.validator,
-        ca.store,
-        secret_key=ca._secret_key,
-        clock=office.clock,
-        random=ca.random,
-    )
+    return office.on_the_store_of(ca, own)
 
 
 def spare(office: Office, role: Role) -> Any:

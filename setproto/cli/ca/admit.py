@@ -16,7 +16,8 @@ from setproto.ca.admission import Admission
 from setproto.ca.office import Office
 from setproto.ca.registrar import Operator, certificate_authority
 from setproto.cli.ca.desk import DIR, AsJson, Database, Directory, PassphraseFile, now, unlocked
-from setproto.cli.ca.work import BrandName, brand_meant
+from setproto.cli.ca.options import Acquirer, BrandName, City, CountryNumber, ShownAs
+from setproto.cli.ca.work import brand_meant
 from setproto.cli.console import printable
 from setproto.errors import UsageError
 from setproto.messages.common import Role
@@ -50,10 +51,10 @@ def waiting(
 
 def approve(
     reference: Reference,
-    acquirer: Annotated[str, typer.Option("--acquirer", help="The acquiring bank.")],
-    shown_as: Annotated[str, typer.Option("--shown-as", help="A merchant: as on the cardholder's statement.")] = "",
-    city: Annotated[str, typer.Option("--city", help="A merchant: where it is.")] = "",
-    country_number: Annotated[int, typer.Option("--country", help="A merchant: ISO 3166, numeric.")] = 999,
+    acquirer: Acquirer,
+    shown_as: ShownAs = "",
+    city: City = "",
+    country_number: CountryNumber = 999,
     brand: BrandName = None,
     directory: Directory = DIR,
     database: Database = None,

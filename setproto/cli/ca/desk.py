@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
@@ -22,10 +21,10 @@ from pki.der import DecodingFailure
 from setproto.ca.office import Office
 from setproto.ca.register import Issued
 from setproto.ca.vault import Vault, acceptable
-from setproto.cli.console import refuse
+from setproto.cli.console import refuse, terminal
 from setproto.errors import UsageError
+from setproto.reading.pem import blocks_in
 from setproto.roles.ports import Transaction
-from setproto.server.public import certificates
 from setproto.settings import require_private
 from setproto.store.sql import SQLStore
 
@@ -166,11 +165,6 @@ def _passphrase(file: Path | None, variable: str, prompt: str, new: bool) -> str
     return acceptable(found) if new else found
 
 
-def terminal() -> bool:
-    """Whether there is somebody to ask."""
-    return sys.stdin.isatty()
-
-
 class NewFiles:
     """Files that must not exist yet, and that vanish again if the block around them fails."""
 
@@ -205,7 +199,7 @@ def meant(office: Office, what: str) -> Issued:
     UsageError if this hierarchy has not issued it.
     """
     if Path(what).is_file():
-        der = certificates(Path(what))[0]
+        der = blocks_in(Path(what))[0]
         issued = office.find(check_certificate(der).certificate.serial_number)
         if issued.checked.der != der:
             raise UsageError(f"{what} is not the certificate of this hierarchy with its serial number")

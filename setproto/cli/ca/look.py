@@ -35,10 +35,9 @@ from setproto.cli.console import complain, console
 from setproto.cli.inspect import tree
 from setproto.errors import UsageError
 from setproto.reading import Reader
-from setproto.reading.pem import to_pem
+from setproto.reading.pem import blocks_in, to_pem
 from setproto.roles.journal import head_from
 from setproto.server import public
-from setproto.server.public import certificates
 
 
 def list_(
@@ -89,7 +88,7 @@ def verify(
     """
     with answering():
         when = moment(at)
-        chains = [(file, certificates(file)) for file in files]
+        chains = [(file, blocks_in(file)) for file in files]
     with looking(directory, database) as (_, office):
         validator = office.validator()
     refused = False

@@ -33,23 +33,37 @@ from setproto.cli.ca.desk import (
     key_passphrase,
     now,
     say,
-    terminal,
     unlocked,
 )
-from setproto.cli.ca.work import BrandName, Prefix, brand_meant
+from setproto.cli.ca.options import (
+    Account,
+    Acquirer,
+    Bin,
+    BrandName,
+    City,
+    CountryNumber,
+    GatewayID,
+    Issuer,
+    MerchantID,
+    Person,
+    Prefix,
+    ShownAs,
+)
+from setproto.cli.ca.work import brand_meant
+from setproto.cli.opening import CardFile, card_data
 from setproto.crypto.cms import RecipientKey, SecretKey, Signer
 from setproto.crypto.suites import suite
 from setproto.errors import UsageError
 from setproto.messages.codes import CertStatusCode, RequestType, Wants
 from setproto.messages.common import PartyID, Role
 from setproto.messages.registration import AcquirerID, IDData, MerchantAcquirerID
-from setproto.reading.pem import to_pem
-from setproto.roles.applicant import Applicant, Business, Certified, State, Subject
+from setproto.reading.pem import blocks_in, to_pem
+from setproto.roles.applicant import Applicant
 from setproto.roles.authority.ports import Approval
 from setproto.roles.credentials import Credentials
 from setproto.roles.endpoint import Endpoint
+from setproto.roles.enrolment import Business, Certified, State, Subject
 from setproto.roles.ports import EventKind, Outgoing
-from setproto.server.public import certificates
 from setproto.store import MemoryStore
 
 register = typer.Typer(
@@ -58,17 +72,9 @@ register = typer.Typer(
     help="Run the registration protocol for a cardholder, a merchant or a gateway.",
 )
 
-Person = Annotated[str, typer.Option("--person", help="Who applies: the answer to the form.")]
-Acquirer = Annotated[str, typer.Option("--acquirer", help="The acquiring bank.")]
-Bin = Annotated[str, typer.Option("--bin", help="The acquirer's BIN, six digits.")]
-Account = Annotated[str, typer.Option("--account", help="The account at the acquirer.")]
 Renew = Annotated[
     str | None,
     typer.Option("--renew", metavar="NAME", help="Renew the certificates in the files of this name in the same DIR."),
-]
-CardFile = Annotated[
-    Path | None,
-    typer.Option("--card-file", metavar="FILE", help="Card number and expiry (YYYYMM) on two lines; else asked for."),
 ]
 
 
@@ -87,7 +93,7 @@ class Place:
 
 @register.command()
 def cardholder(
-    issuer: Annotated[str, typer.Option("--issuer", help="The issuing bank.")],
+    issuer: Issuer,
     person: Person,
     card_file: CardFile = None,
     brand: BrandName = None,
@@ -102,7 +108,7 @@ def cardholder(
     """CardCInit, RegForm and CertReq: a certificate that shows neither the holder nor the card."""
     place = Place(directory, database, passphrase_file, key_passphrase_file, out, name, renew)
     with answering(), in_words():
-        digits, expiry = _card(card_file)
+        digits, expiry = card_data(card_file)
         _register(
             place,
             Role.cardholder,
@@ -115,14 +121,14 @@ def cardholder(
 
 @register.command()
 def merchant(
-    mer_id: Annotated[str, typer.Argument(metavar="MERID", help="As the acquirer assigned it.")],
-    shown_as: Annotated[str, typer.Option("--shown-as", help="As on the cardholder's statement.")],
+    mer_id: MerchantID,
+    shown_as: ShownAs,
     acquirer: Acquirer,
     acquirer_bin: Bin,
-    city: Annotated[str, typer.Option("--city")],
+    city: City,
     account: Account,
     person: Person,
-    country_number: Annotated[int, typer.Option("--country", help="ISO 3166, numeric.")] = 999,
+    country_number: CountryNumber = 999,
     brand: BrandName = None,
     name: Prefix = "merchant",
     renew: Renew = None,
@@ -149,7 +155,7 @@ def merchant(
 
 @register.command()
 def gateway(
-    gateway_id: Annotated[str, typer.Argument(metavar="ID", help="The gateway's identifier.")],
+    gateway_id: GatewayID,
     acquirer: Acquirer,
     acquirer_bin: Bin,
     account: Account,
@@ -285,7 +291,7 @@ def _certified(place: Place, role: Role, brand: str, passphrase: str, suite_name
         return None
 
     def pair(use: str) -> tuple[bytes, bytes]:
-        certificate = certificates(place.out / f"{place.renew}-{use}.pem")[0]
+        certificate = blocks_in(place.out / f"{place.renew}-{use}.pem")[0]
         return certificate, (place.out / f"{place.renew}-{use}.key.pem").read_bytes()
 
     chosen = key_suite(suite_name)
@@ -295,21 +301,9 @@ def _certified(place: Place, role: Role, brand: str, passphrase: str, suite_name
     if role is not Role.cardholder:
         exchange_certificate, pem = pair("exchange")
         exchange = RecipientKey(load_exchange_key(pem, passphrase.encode(), chosen), exchange_certificate, suite_name)
-    chain = tuple(certificates(place.out / f"{place.renew}-chain.pem"))
+    chain = tuple(blocks_in(place.out / f"{place.renew}-chain.pem"))
     # Only the keys matter here: the CA takes the name from the certificate.
     return Credentials(PartyID(role=role, brand=brand, name=thumbprint(certificate).hex()), signer, exchange, chain)
-
-
-def _card(file: Path | None) -> tuple[str, str]:
-    """Card number and expiry, from a file or the terminal.  UsageError if the file has not two lines."""
-    if file is not None:
-        lines = file.read_text(encoding="utf-8").split()
-        if len(lines) != 2:
-            raise UsageError(f"{file}: not a card number and an expiry (YYYYMM) on two lines")
-        return lines[0], lines[1]
-    if not terminal():
-        raise UsageError("no card: there is no terminal to ask, and no --card-file")
-    return typer.prompt("Card number", hide_input=True, err=True), typer.prompt("Expiry (YYYYMM)", err=True)
 
 
 @contextmanager

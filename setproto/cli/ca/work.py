@@ -43,6 +43,18 @@ from setproto.cli.ca.desk import (
     say,
     working,
 )
+from setproto.cli.ca.options import (
+    Acquirer,
+    Bin,
+    BrandName,
+    City,
+    CountryNumber,
+    GatewayID,
+    Issuer,
+    MerchantID,
+    Prefix,
+    ShownAs,
+)
 from setproto.errors import UsageError
 from setproto.reading.pem import to_pem
 from setproto.roles import journal
@@ -51,8 +63,6 @@ issue = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Certify somebody: a cardholder, merchant, gateway or CA."
 )
 
-BrandName = Annotated[str | None, typer.Option("--brand", help="Needed only where there are several.")]
-Prefix = Annotated[str, typer.Option("--name", metavar="NAME", help="What the files are called.")]
 SignatureKey = Annotated[
     Path | None,
     typer.Option("--public-key", metavar="FILE", help="PEM of a public key or a request; else a fresh key is made."),
@@ -128,7 +138,7 @@ def rollover(directory: Directory = DIR, database: Database = None, passphrase_f
 
 @issue.command()
 def cardholder(
-    issuer: Annotated[str, typer.Option("--issuer", help="The bank that issued the card.")],
+    issuer: Issuer,
     unique_id: Annotated[
         str | None,
         typer.Option("--id", metavar="HEX|BASE64", help="Unique cardholder id: 20 to 32 octets; else random."),
@@ -157,12 +167,12 @@ def cardholder(
 
 @issue.command()
 def merchant(
-    mer_id: Annotated[str, typer.Argument(metavar="MERID", help="The acquirer's number for the merchant.")],
-    shown_as: Annotated[str, typer.Option("--shown-as", help="The name, as on a cardholder's statement.")],
-    acquirer: Annotated[str, typer.Option("--acquirer", help="The merchant's bank.")],
-    acquirer_bin: Annotated[str, typer.Option("--bin", help="Its six digits.")],
-    city: Annotated[str, typer.Option("--city")],
-    mer_country: Annotated[int, typer.Option("--country", help="ISO 3166, numeric; 999 is none.")] = 999,
+    mer_id: MerchantID,
+    shown_as: ShownAs,
+    acquirer: Acquirer,
+    acquirer_bin: Bin,
+    city: City,
+    mer_country: CountryNumber = 999,
     language: Annotated[str, typer.Option("--language", help="Of name and city.")] = "en",
     brand: BrandName = None,
     public_key: SignatureKey = None,
@@ -196,8 +206,8 @@ def merchant(
 
 @issue.command()
 def gateway(
-    gateway_id: Annotated[str, typer.Argument(metavar="ID", help="The gateway's identifier.")],
-    acquirer: Annotated[str, typer.Option("--acquirer", help="The bank that it works for.")],
+    gateway_id: GatewayID,
+    acquirer: Acquirer,
     card_cert_required: Annotated[bool, typer.Option(help="Whether cardholders must have certificates.")] = True,
     brand: BrandName = None,
     public_key: SignatureKey = None,
@@ -242,7 +252,7 @@ def renew(
     what: Which,
     public_key: SignatureKey = None,
     until: Until = None,
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What the files are called.")] = None,
+    name: Prefix = "",
     out: Out = Path(),
     directory: Directory = DIR,
     database: Database = None,

@@ -30,11 +30,12 @@ from setproto.messages.payment import AcqCardCodeMsg
 from setproto.messages.registration import IDData, ReferralData, RegField, RegFormData
 from setproto.messages.registry import PREQ, RESPONSES
 from setproto.messages.wrapper import Wire, unwrap
-from setproto.roles.applicant import Applicant, Business
+from setproto.roles.applicant import Applicant
 from setproto.roles.authority import CertificateAuthority
 from setproto.roles.authority.ports import Application, Approval, CardApplication, Decision, Form, Verdict
 from setproto.roles.cardholder import Cardholder, PaymentCard
 from setproto.roles.credentials import Credentials
+from setproto.roles.enrolment import Business
 from setproto.roles.gateway import Gateway
 from setproto.roles.merchant import Merchant
 from setproto.roles.party import Party
