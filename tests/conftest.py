@@ -15,13 +15,14 @@ settings.register_profile(
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=5_000)
 settings.load_profile(os.environ.get("SETPROTO_HYPOTHESIS", "default"))
 
-rsa_keys.deal_again()
+rsa_keys.deal_again(rsa_keys.of_the_vectors())
 remembered.remember()
 
 LONG = (
     *("secrecy", "bank", "faults", "conservation", "properties/test_state_machines.py"),
     *("pki/test_fuzz.py", "pki/test_agreement.py", "pki/test_rules.py", "pki/test_large_crl.py"),
     *("conformance", "vectors/test_generate.py", "vectors/test_node.py", "vectors/test_asn1.py", "mutation"),
+    *("vectors/test_command.py", "vectors/test_files.py", "vectors/test_lint.py", "test_properties_document.py"),
     *("registration/test_refusals.py", "registration/test_refused_answers.py", "registration/test_secrecy.py"),
     *("ca/test_command.py", "cli/test_scenario.py", "cli/test_keep.py", "cli/test_inspect.py", "vectors/test_flows.py"),
     *("benchmarks", "server", "wallet", "bank", "audit", "shop", "outside"),
