@@ -12,6 +12,7 @@ from benchmarks.measure import Case, Progress, Settings, check, measure, patienc
 from benchmarks.raw import UNIT, Raw
 from pki import CertificateKind, PathValidator, ValidatedCertificate
 from setproto.crypto import cms, dual
+from setproto.crypto.parts import signed_data
 from setproto.errors import CertificateRefused, SignatureFailure
 from setproto.market import Market
 from setproto.messages.purchase import PURCHASE
@@ -59,6 +60,7 @@ def _trusting(market: Market) -> tuple[cms.Signer, Any]:
 
 def _cms(market: Market, raw: Raw, content: bytes, sign: str, verify: str) -> list[Case]:
     signer, certify = _trusting(market)
+    chosen = signer.suite
 
     def make() -> bytes:
         return signer.sign(content, cms.ID_DATA)
@@ -75,6 +77,8 @@ def _cms(market: Market, raw: Raw, content: bytes, sign: str, verify: str) -> li
         Case(f"cms.sign.{market.suite}", make, floor=sign, patience=patience(market.suite), bytes=len(signed)),
         Case(f"cms.verify.{market.suite}", read, floor=verify, bytes=len(signed)),
         Case(f"bound.cms.verify.{market.suite}", bound(raw, read), floor=verify),
+        Case(f"part.cms.hash.{market.suite}", lambda: chosen.digest(content), floor=verify),
+        Case(f"part.cms.read.{market.suite}", lambda: signed_data(signed), floor=verify),
     ]
 
 
@@ -104,6 +108,7 @@ def _dual(market: Market, raw: Raw, sign: str, verify: str) -> list[Case]:
             Case(f"dual.verify_{name}.{market.suite}", lambda name=name: read(name), floor=verify, bytes=_size(view))
             for name, view in views.items()
         ),
+        Case(f"part.dual.digest.{market.suite}", lambda: PURCHASE.digest(parts[1], market.suite), floor=sign),
         Case(f"bound.dual.make.{market.suite}", bound(raw, make), floor=sign, patience=patience(market.suite)),
         Case(f"bound.dual.verify_order.{market.suite}", bound(raw, lambda: read("order")), floor=verify),
     ]

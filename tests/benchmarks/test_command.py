@@ -58,6 +58,7 @@ def bench(tmp_path: Path) -> Bench:
 
 SIGNATURES = (
     *("raw.sign", "raw.verify", "cms.sign", "cms.verify", "dual.make", "dual.verify_order", "dual.verify_payment"),
+    *("part.cms.hash", "part.cms.read", "part.dual.digest"),
     *("chain.cold", "chain.cached", "bound.cms.verify", "bound.dual.make", "bound.dual.verify_order"),
 )
 

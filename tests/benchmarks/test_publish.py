@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import BenchmarkError, plots
-from benchmarks.publish import FOLDER, MARKS, ROOT, between, full, headline, publish, targets
+from benchmarks.publish import FOLDER, MARKS, ROOT, between, costs, full, headline, publish, targets
 from benchmarks.report import by_id, read
 
 
@@ -33,6 +33,21 @@ def test_what_was_aimed_at_stands_beside_what_was_measured() -> None:
         "| `cms.sign.p256` | ≤ 1.3 | 1.25 |  |  |",
         "| `cms.verify.p256` | ≤ 1.15 | 1.36 | 1.12 | not met |",
         "| two processes ÷ one | ≥ 1.9 | 1.80 | 1.90 | not met |",
+    ]
+
+
+def test_where_the_time_goes_adds_up() -> None:
+    took = {"raw.sign": 22.0, "raw.verify": 60.0, "cms.sign": 26.0, "cms.verify": 68.5, "dual.make": 33.0}
+    parts = {"part.cms.read": 4.0, "part.cms.hash": 1.0, "part.dual.digest": 1.5}
+    results = {f"{name}.p256": {"median_s": micros / 1e6} for name, micros in (took | parts).items()}
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in costs(results).splitlines()[2:]]
+    assert [(name, whole, part) for name, whole, part, _ in cells] == [
+        ("`cms.verify.p256`", "8.5", "4.0"),
+        ("", "", "1.0"),
+        ("", "", "3.5"),
+        ("`dual.make.p256`", "11.0", "4.5"),
+        ("", "", "4.0"),
+        ("", "", "2.5"),
     ]
 
 
