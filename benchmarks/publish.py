@@ -46,8 +46,8 @@ _TARGETS: Final = (
 _BOUND: Final = (
     "Ratios are multiples of the raw operations, the floor. The bound is the floor, the hashes and the calls of the DER"
     " codec, done bare: with that codec and no Python in between. What lies between bound and measurement is ours;"
-    " where it goes is said below for signatures, and by `breakdown_s` in [report.json](report.json), which is drawn below,"
-    " for purchases."
+    " where it goes is said below: for signatures in a table, for purchases by `breakdown_s` in"
+    " [report.json](report.json), which is drawn."
 )
 _COSTS: Final = (
     *("raw.sign", "raw.verify", "cms.sign", "cms.verify", "dual.make"),
