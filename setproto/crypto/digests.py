@@ -28,18 +28,14 @@ def _label(label: str) -> bytes:
 
 def framed(label: str, *parts: bytes) -> bytes:
     """The contents of the DER of SEQUENCE {label UTF8String, part OCTET STRING …}: for ``digest_after``."""
-    return _followed(_label(label), parts)
-
-
-def _followed(framed: bytes, parts: tuple[bytes, ...]) -> bytes:
-    for part in parts:
-        framed += head(0x04, len(part)) + part
-    return framed
+    return b"".join((_label(label), *(tlv(0x04, part) for part in parts)))
 
 
 def digest_after(begin: bytes, *parts: bytes) -> bytes:
     """``digest`` of a label and parts that are ``framed`` already, and these parts after them."""
-    content = _followed(begin, parts)
+    content = begin
+    for part in parts:
+        content += head(0x04, len(part)) + part
     return hashlib.sha256(head(0x30, len(content)) + content).digest()
 
 
