@@ -40,6 +40,15 @@ def opened(role: Role) -> tuple[Office, SlowBank]:
     return office, bank
 
 
+def asks_twice(office: Office, bank: SlowBank, role: Role) -> Applicant:
+    """Somebody whose application waits asks again while the bank is asked for his first question."""
+    applicant = office.register(office.applicant(role))
+    first, second = applicant.inquire(), applicant.inquire()
+    bank.while_asked.append(lambda: office.deliver(applicant, second))
+    office.cas[role].handle(first.data)
+    return applicant
+
+
 def test_nobody_waits_while_the_bank_makes_up_its_mind() -> None:
     """A transaction that was open would be waited for for ever."""
     role = Role.merchant
@@ -81,12 +90,8 @@ def test_one_request_that_comes_twice_is_certified_once(role: Role) -> None:
 def test_two_inquiries_at_once_have_one_certificate(role: Role) -> None:
     office, bank = opened(role)
     bank.verdicts = [Verdict.PENDING]
-    applicant = office.register(office.applicant(role))
-    again: Applicant = office.again(applicant)
-    first, second = applicant.inquire(), again.inquire()
-    bank.while_asked.append(lambda: office.deliver(again, second))
-    office.deliver(applicant, first)
-    assert again.enrolment().state is State.COMPLETE
+    applicant = asks_twice(office, bank, role)
+    assert applicant.enrolment().state is State.COMPLETE
     assert len(office.certified(role)[1]) == (1 if role is Role.cardholder else 2)
 
 
@@ -106,10 +111,6 @@ def test_what_was_decided_meanwhile_counts(role: Role) -> None:
     """An answer of the bank that comes late, about what was refused since, does not certify."""
     office, bank = opened(role)
     bank.verdicts = [Verdict.PENDING, Verdict.APPROVED, Verdict.REFUSED]
-    applicant = office.register(office.applicant(role))
-    again: Applicant = office.again(applicant)
-    first, second = applicant.inquire(), again.inquire()
-    bank.while_asked.append(lambda: office.deliver(again, second))
-    office.deliver(applicant, first)
-    assert again.enrolment().state is State.REFUSED
+    applicant = asks_twice(office, bank, role)
+    assert applicant.enrolment().state is State.REFUSED
     assert office.certified(role) == (frozenset(), ())
