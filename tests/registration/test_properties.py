@@ -154,7 +154,9 @@ class Run:
         if record.name is not None:
             kinds = [entry for entry in _kinds(self.role) if entry is not None]
             for der, kind in zip(certificates, kinds, strict=True):
-                validated = self.validator.validate(der, kind=kind, brand=self.office.tree.brand, at=self.office.clock())
+                validated = self.validator.validate(
+                    der, kind=kind, brand=self.office.tree.brand, at=self.office.clock()
+                )
                 assert validated.party_id == record.name
 
     def settle(self) -> None:
