@@ -86,7 +86,7 @@ def _run(
     for number, path in enumerate(streams):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND if number else os.O_RDONLY, 0o600), number)
     sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
-    rsa_keys.deal_again()
+    rsa_keys.deal_again(spare=0)
     if before is not None:
         before()
     sys.argv[1:] = arguments

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from setproto.crypto import possession
 
 SPARE = 40
-"""So many keys that nobody holds any more are kept: more than any test drops and draws again."""
+"""So many keys that nobody holds any more are kept: more than any test drops and draws again.  A command needs none."""
 _KIND = (65537, 3072)
 _VECTORS = Path(__file__).parent.parent / "vectors/keys/rsa3072.json"
 
@@ -25,9 +25,10 @@ _VECTORS = Path(__file__).parent.parent / "vectors/keys/rsa3072.json"
 class Keys:
     """Gives the key that has been out of use for longest; or a new one while few are, the ``first`` ones first."""
 
-    def __init__(self, first: Sequence[bytes] = ()) -> None:
-        """``first``: PKCS #8."""
+    def __init__(self, first: Sequence[bytes], spare: int) -> None:
+        """``first``: PKCS #8.  ``spare``: more than so many must be out of use, or a new key is given."""
         self._first = list(first)
+        self._spare = spare
         self._genuine = rsa.generate_private_key
         self._made: list[object] = [object()]
         self._unused = sys.getrefcount(self._made[0])
@@ -39,7 +40,7 @@ class Keys:
             return self._genuine(public_exponent, key_size)
         made = self._made
         spare = [index for index in range(len(made)) if sys.getrefcount(made[index]) == self._unused]
-        made.append(made.pop(spare[0]) if len(spare) >= SPARE else self._new())
+        made.append(made.pop(spare[0]) if len(spare) > self._spare else self._new())
         return made[-1]
 
     def _new(self) -> object:
@@ -54,7 +55,7 @@ def of_the_vectors() -> list[bytes]:
     return [bytes.fromhex(pair["private_key"]) for pair in material["pairs"].values()]
 
 
-def deal_again(first: Sequence[bytes] = ()) -> None:
+def deal_again(first: Sequence[bytes] = (), spare: int = SPARE) -> None:
     """From now on, in this process."""
-    rsa.generate_private_key = Keys(first)  # type: ignore[assignment]
+    rsa.generate_private_key = Keys(first, spare)  # type: ignore[assignment]
     possession.load_der_private_key = lru_cache(possession.load_der_private_key)  # type: ignore[assignment]

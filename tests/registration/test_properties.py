@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pki import key_suite
+from pki import PathValidator, key_suite
 from pki.der import decode
 from pki.suites import public_key_der
 from setproto.card import cardholder_name
@@ -84,6 +85,11 @@ class Run:
     def ca(self) -> Any:
         return self.office.cas[self.role]
 
+    @cached_property
+    def validator(self) -> PathValidator:
+        """Of somebody else under the same root."""
+        return self.office.tree.validator(self.office.clock())
+
     def act(self, action: str, number: int) -> None:
         if action == "deliver" and self.fresh:
             self._deliver(*self.fresh.pop(number % len(self.fresh)))
@@ -146,11 +152,12 @@ class Run:
             return
         wanted = [key for key in (record.request.public_key_s, record.public_key_e) if key is not None]
         assert [key_of(der) for der in certificates] == wanted
-        validator = self.office.tree.validator(self.office.clock())
         if record.name is not None:
             kinds = [entry for entry in _kinds(self.role) if entry is not None]
             for der, kind in zip(certificates, kinds, strict=True):
-                validated = validator.validate(der, kind=kind, brand=self.office.tree.brand, at=self.office.clock())
+                validated = self.validator.validate(
+                    der, kind=kind, brand=self.office.tree.brand, at=self.office.clock()
+                )
                 assert validated.party_id == record.name
 
     def settle(self) -> None:

@@ -78,7 +78,10 @@ def restore(store: MemoryStore, saved: Mapping[tuple[str, bytes], bytes]) -> Non
 
 
 def money(account: Account) -> tuple[int, dict[bytes, CurrencyAmount], dict[bytes, CurrencyAmount]]:
-    """Available, in cents; what is held and what was captured, as far as it is not nothing.  They must add up."""
+    """What can be spent, in cents; what is held and what was captured, as far as it is not nothing.  They must add up.
+
+    The first is negative where a credit was spent before it was taken back.
+    """
     unit = account.opening.step
 
     def amounts(booked: Mapping[bytes, int]) -> dict[bytes, CurrencyAmount]:
@@ -89,9 +92,9 @@ def money(account: Account) -> tuple[int, dict[bytes, CurrencyAmount], dict[byte
     amounts(account.credited)
     assert all(account.credited[key] <= account.captured[key] for key in account.credited)
     held, captured = amounts(account.held), amounts(account.captured)
-    total = account.available.value + sum(account.held.values()) + account.charged
+    total = account.spendable + sum(account.held.values()) + account.charged
     assert total == account.opening.value, "money was made or lost"
-    return account.available.amount, held, captured
+    return account.spendable // unit, held, captured
 
 
 def bank(account: Account) -> tuple[Any, ...]:
