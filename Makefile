@@ -76,7 +76,7 @@ tests: .venv/.installed ## every test, on the Python of .venv
 other = $(filter-out $(shell $(bin)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'),$(VERSIONS))
 found = $(strip $(foreach v,$(other),$(if $(call find,$(call named,$(v))),$(v))))
 environments: .venv/.installed
-	@+found='$(found)'; for v in $$found; do $(MAKE) --no-print-directory .venv-$$v/.installed; done
+	@+found='$(found)'; for v in $$found; do $(MAKE) -s --no-print-directory .venv-$$v/.installed; done
 
 others: .venv/.installed
 	@+found='$(found)'; for v in $$found; do $(MAKE) --no-print-directory tests-$$v; done

