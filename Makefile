@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PRECIOUS: .venv-%/.installed
-.PHONY: help demo test lint types tests environments others docs mutants bench bench-guard clean
+.PHONY: help demo test lint types tests others docs mutants bench bench-guard clean
 
 # Test processes at a time, and the versions to test on, where the machine has them.
 WORKERS ?= 2
@@ -54,13 +54,7 @@ help: ## list these targets
 demo: .venv/.installed ## one purchase in one process: keys, certificates, order, payment, and what each party saw
 	@$(bin)/setproto demo
 
-# pip works on one core: the environments of other Pythons are set up beside what comes first.
-test: .venv/.installed ## all that CI runs: lint, types, every test, then the quick tests on other Pythons
-	@+trap wait EXIT; \
-	$(MAKE) --no-print-directory environments & \
-	$(MAKE) --no-print-directory lint types tests; \
-	wait; \
-	$(MAKE) --no-print-directory others
+test: lint types tests others ## all that CI runs: lint, types, every test, then the quick tests on other Pythons
 
 lint: .venv/.installed ## ruff: rules and format
 	@$(bin)/ruff check
@@ -75,9 +69,6 @@ tests: .venv/.installed ## every test, on the Python of .venv
 # The Pythons of VERSIONS that this machine has, but for the one in .venv.
 other = $(filter-out $(shell $(bin)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'),$(VERSIONS))
 found = $(strip $(foreach v,$(other),$(if $(call find,$(call named,$(v))),$(v))))
-environments: .venv/.installed
-	@+found='$(found)'; for v in $$found; do $(MAKE) -s --no-print-directory .venv-$$v/.installed; done
-
 others: .venv/.installed
 	@+found='$(found)'; for v in $$found; do $(MAKE) --no-print-directory tests-$$v; done
 

@@ -89,12 +89,12 @@ class Ledgers:
         config = load(MerchantConfig, shop.config("merchant"))
         merchant = _dump(config.database, "merchant")
         gateway_config = load(GatewayConfig, shop.config("gateway"))
-        gateway, link = _dump(gateway_config.database, "gateway"), _dump(gateway_config.link_database, "link")
+        gateway = _dump(gateway_config.database, "gateway")
         bought = [decode(at_merchant.PurchaseRecord, value) for value in _table(merchant, at_merchant.PURCHASES)]
         waiting = [f"merchant: {record.trans_ids.xid.hex()}" for record in bought if record.outstanding is not None]
         waiting += [f"gateway: {place.hex()}" for place in _table(gateway, outbox.OUTBOX) if len(place) > 8]
-        wrong = [f"for a person: {value!r}" for value in _table(link, on_line.MANUAL)]
         with closing(open_store(gateway_config.link_database, "link")) as store, store.transaction() as transaction:
+            wrong = [f"for a person: {line}" for line in on_line.left_to_a_person(transaction)]
             waiting += [f"link: a reversal, {place}" for place, _ in on_line.queued(transaction)]
         with shop.bank() as opened:
             wrong += opened.audit()
