@@ -118,11 +118,14 @@ def _part_begins(form: x509.ObjectIdentifier, part: x509.ObjectIdentifier, suite
 
 
 @lru_cache(maxsize=256)
-def _before_digests(part_types: tuple[x509.ObjectIdentifier, ...], suite: str) -> tuple[bytes, ...]:
-    """What stands before each digest in what is signed."""
+def _before_digests(
+    part_types: tuple[x509.ObjectIdentifier, ...], suite: str
+) -> tuple[tuple[x509.ObjectIdentifier, bytes], ...]:
+    """The type of each part, and what stands before its digest in what is signed."""
     parts = [tlv(0x30, oid_tlv(oid), tlv(0x04, bytes(DIGEST_SIZE))) for oid in part_types]
     begin = tlv(0x30, b"\x02\x01\x01", tlv(0x0C, suite.encode()), tlv(0x30, *parts))[: -sum(map(len, parts))]
-    return begin + parts[0][:-DIGEST_SIZE], *(part[:-DIGEST_SIZE] for part in parts[1:])
+    parts[0] = begin + parts[0]
+    return tuple((oid, part[:-DIGEST_SIZE]) for oid, part in zip(part_types, parts, strict=True))
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ class Form:
     def to_be_signed(self, digests: Mapping[x509.ObjectIdentifier, bytes], suite: str) -> bytes:
         """SEQUENCE {version 1, suite UTF8String, SEQUENCE OF SEQUENCE {type OID, digest OCTET STRING}}."""
         signed = b""
-        for before, oid in zip(_before_digests(self.part_types, suite), self.part_types, strict=True):
+        for oid, before in _before_digests(self.part_types, suite):
             digest = digests.get(oid, b"")
             if len(digest) != DIGEST_SIZE:  # its length is written already
                 raise SignatureFailure(f"every part has a digest of {DIGEST_SIZE} octets")
@@ -178,11 +181,13 @@ class Form:
         What is verified is rebuilt from the contents themselves: no digest of a visible part is taken from anybody.
         SignatureFailure if a part is missing, has another type, or the signature does not hold.
         """
-        shown = {part.type: self.digest(part, suite) for part in view.parts}
         # As many as the form has, and to_be_signed finds one of each type: so each is there once, shown or hidden.
-        if not shown or len(view.parts) + len(view.hidden) != len(self.part_types):
+        if not view.parts or len(view.parts) + len(view.hidden) != len(self.part_types):
             raise SignatureFailure("the parts are not those of the form")
-        digests = {**view.hidden, **shown}
+        digests, contents = dict(view.hidden), {}
+        for part in view.parts:
+            digests[part.type] = self.digest(part, suite)
+            contents[part.type] = part.content
         verified = verify(
             view.signature,
             content_type=self.content_type,
@@ -191,4 +196,4 @@ class Form:
         )
         if verified.signer.suite != suite:
             raise SignatureFailure("the signer is of another suite")
-        return VerifiedView({part.type: part.content for part in view.parts}, digests, verified.signer)
+        return VerifiedView(contents, digests, verified.signer)

@@ -97,7 +97,7 @@ def _content_begins(data: bytes, content_type: bytes) -> int:
 
 def _version(data: bytes, place: int) -> int:
     """The INTEGER of one octet there."""
-    if data[place : place + 2] != b"\x02\x01":
+    if not data.startswith(b"\x02\x01", place):
         raise DecodingFailure("no version")
     return data[place + 2]
 

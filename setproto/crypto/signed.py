@@ -342,10 +342,8 @@ def _enclosure(signer: bytes, others: tuple[bytes, ...]) -> tuple[bytes, tuple[b
     return tlv(0xA0, *enclosed), _hashes(signer, enclosed)
 
 
-def _split_revocation(choices: bytes | None) -> Enclosed:
+def _split_revocation(choices: bytes) -> Enclosed:
     """The CRLs and the BrandCRLIdentifier in a ``crls`` field.  DecodingFailure if anything else is there."""
-    if choices is None:
-        return NOTHING
     try:
         items = decode(_RevocationInfoChoices, tlv(0x30, tlv(0x31, choices))).items.as_list()
     except NotDER:
@@ -388,7 +386,7 @@ def verify(
         read = signed_data(data)
     except NotDER as failure:
         raise DecodingFailure(str(failure)) from None
-    revocation = _split_revocation(read.crls)
+    revocation = NOTHING if read.crls is None else _split_revocation(read.crls)
     if read.version != revocation.version or read.signer_version != 3:
         raise DecodingFailure(f"not a SignedData of version {revocation.version} with a SignerInfo of version 3")
     if read.content_type != oid_tlv(content_type):
