@@ -189,14 +189,17 @@ def extent(data: bytes, place: int, tag: int) -> tuple[int, int]:
     to the octet, so that comparing is stricter than decoding, and quicker.  DecodingFailure unless the element has this
     tag (one octet), a definite length in the fewest octets (X.690 §10.1) and lies within ``data`` altogether.
     """
-    size, begin = data[place + 1], place + 2
-    if size == 0x82 and data[begin]:  # the length of nearly everything that is longer than 127 octets
-        size, begin = data[begin] << 8 | data[begin + 1], begin + 2
-    elif size >= 0x80:
-        octets = data[begin : begin + (size & 0x7F)]
-        size, begin = int.from_bytes(octets, "big"), begin + len(octets)
-        if size < 0x80 or octets[0] == 0:
-            raise DecodingFailure("a length in more octets than it needs, or an indefinite one")
+    try:
+        size, begin = data[place + 1], place + 2
+        if size == 0x82 and data[begin]:  # the length of nearly everything that is longer than 127 octets
+            size, begin = data[begin] << 8 | data[begin + 1], begin + 2
+        elif size >= 0x80:
+            octets = data[begin : begin + (size & 0x7F)]
+            size, begin = int.from_bytes(octets, "big"), begin + len(octets)
+            if size < 0x80 or octets[0] == 0:
+                raise DecodingFailure("a length in more octets than it needs, or an indefinite one")
+    except IndexError:
+        raise DecodingFailure("cut off") from None
     end = begin + size
     if data[place] != tag or end > len(data):
         raise DecodingFailure(f"no whole element of tag {tag:#04x}")

@@ -289,4 +289,10 @@ def test_an_element_is_found_exactly_where_the_codec_finds_one(octets: bytes) ->
 
     data = b"\x04" + octets
     expected = read(lambda given: decode(bytes, given), data)
-    assert (read(ours, data) if len(data) > 1 else None) == expected
+    assert read(ours, data) == expected
+
+
+@pytest.mark.parametrize("octets", ["", "04", "0482", "048201", "0481"])
+def test_an_element_that_is_cut_in_its_head_is_refused(octets: str) -> None:
+    with pytest.raises(DecodingFailure):
+        extent(bytes.fromhex(octets), 0, 0x04)
