@@ -24,7 +24,7 @@ DATA: Final = encode(ID_DATA)
 
 
 class SignedData(NamedTuple):
-    """A SignedData with one signer who is named by subjectKeyIdentifier (RFC 5652 §5.1, §5.3).  Nothing is verified."""
+    """A SignedData with one SignerInfo, of version 3: by subjectKeyIdentifier (RFC 5652 §5.1, §5.3).  Unverified."""
 
     version: int
     digest_algorithms: bytes
@@ -37,7 +37,6 @@ class SignedData(NamedTuple):
     """What is in the CertificateSet."""
     crls: bytes | None
     """What is in the RevocationInfoChoices."""
-    signer_version: int
     sid: bytes
     """subjectKeyIdentifier."""
     digest_algorithm: bytes
@@ -95,18 +94,13 @@ def _content_begins(data: bytes, content_type: bytes) -> int:
     return len(begins)
 
 
-def _version(data: bytes, place: int) -> int:
-    """The INTEGER of one octet there."""
-    if not data.startswith(b"\x02\x01", place):
-        raise DecodingFailure("no version")
-    return data[place + 2]
-
-
 def signed_data(data: bytes) -> SignedData:
     """Take a ContentInfo with SignedData apart.  ``pki.der.DecodingFailure`` unless it has this structure, in DER."""
     try:
         begin = _content_begins(data, SIGNED_DATA)
-        version = _version(data, begin)
+        if not data.startswith(b"\x02\x01", begin):
+            raise DecodingFailure("no version")
+        version = data[begin + 2]
         begin, place = extent(data, begin + 3, 0x31)
         digest_algorithms = data[begin:place]
         if extent(data, begin, 0x30)[1] != place:
@@ -132,7 +126,8 @@ def signed_data(data: bytes) -> SignedData:
 
         begin, signers = extent(data, place, 0x31)
         begin, signer = extent(data, begin, 0x30)  # SignerInfo
-        signer_version = _version(data, begin)
+        if not data.startswith(b"\x02\x01\x03", begin):
+            raise DecodingFailure("not a SignerInfo of version 3")
         begin, place = extent(data, begin + 3, 0x80)
         sid = data[begin:place]
         _, attributes = extent(data, place, 0x30)
@@ -153,7 +148,6 @@ def signed_data(data: bytes) -> SignedData:
         content,
         certificates,
         crls,
-        signer_version,
         sid,
         digest_algorithm,
         signed_attributes,
@@ -166,7 +160,7 @@ def auth_enveloped_data(data: bytes) -> AuthEnvelopedData:
     """Take a ContentInfo with AuthEnvelopedData apart.  ``pki.der.DecodingFailure`` as for :func:`signed_data`."""
     try:
         begin = _content_begins(data, AUTH_ENVELOPED_DATA)
-        if _version(data, begin) != 0:
+        if not data.startswith(b"\x02\x01\x00", begin):
             raise DecodingFailure("not version 0")
         begin, place = extent(data, begin + 3, 0x31)
         recipient_info = data[begin:place]

@@ -80,7 +80,7 @@ def check_possession(
         read = signed_data(proof)
     except NotDER as failure:
         raise DecodingFailure(str(failure)) from None
-    if (read.version, read.signer_version) != (3, 3) or (read.certificates, read.crls) != (None, None):
+    if read.version != 3 or (read.certificates, read.crls) != (None, None):
         raise DecodingFailure("not a SignedData of version 3 without certificates")
     expected = _attributes(chosen, content_type, content)
     if (

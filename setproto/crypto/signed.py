@@ -21,9 +21,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 from cryptography import x509
 
@@ -218,19 +218,21 @@ class Enclosed:
 NOTHING: Final = Enclosed()
 
 
-@dataclass(frozen=True)
-class Verified:
+class Verified(NamedTuple):
     """Content whose signature was verified under a certificate that the caller's policy accepted.
 
     Only :func:`verify` makes one, so a function that asks for a ``Verified`` cannot be given unverified data.
     """
 
-    content: bytes = field(repr=False)
+    content: bytes
     content_type: x509.ObjectIdentifier
     signer: Any
     """What ``certify`` returned: the signer's certificate as the caller validated it."""
     certificates: tuple[bytes, ...]
     """Every certificate enclosed (DER): untrusted, for building chains."""
+
+    def __repr__(self) -> str:
+        return f"<Verified content_type={self.content_type.dotted_string}, {len(self.content)} octets>"
 
 
 class Signer:
@@ -387,8 +389,8 @@ def verify(
     except NotDER as failure:
         raise DecodingFailure(str(failure)) from None
     revocation = NOTHING if read.crls is None else _split_revocation(read.crls)
-    if read.version != revocation.version or read.signer_version != 3:
-        raise DecodingFailure(f"not a SignedData of version {revocation.version} with a SignerInfo of version 3")
+    if read.version != revocation.version:
+        raise DecodingFailure(f"not a SignedData of version {revocation.version}")
     if read.content_type != oid_tlv(content_type):
         raise SignatureFailure("signed content of another type")
     if (read.content is None) == (content is None):

@@ -104,7 +104,11 @@ def signed_by_codec(data: bytes) -> SignedData:
     signed, (signer,) = info.content, info.content.signer_infos.as_list()
     tags = signer.digest_algorithm.tag_bytes, signer.signed_attrs.tag_bytes, signer.signature_algorithm.tag_bytes
     (listed,) = signed.digest_algorithms.as_list()
-    if encode(info.content_type) != SIGNED_DATA or (*tags, listed.tag_bytes) != (b"\x30", b"\xa0", b"\x30", b"\x30"):
+    if (
+        encode(info.content_type) != SIGNED_DATA
+        or signer.version != 3
+        or (*tags, listed.tag_bytes) != (b"\x30", b"\xa0", b"\x30", b"\x30")
+    ):
         raise DecodingFailure("not of the profile")
     return SignedData(
         signed.version,
@@ -113,7 +117,6 @@ def signed_by_codec(data: bytes) -> SignedData:
         signed.encap_content_info.content,
         _octets(signed.certificates),
         _octets(signed.crls),
-        signer.version,
         signer.sid,
         as_received(signer.digest_algorithm),
         tlv(0x31, signer.signed_attrs.data),
@@ -194,9 +197,7 @@ def alike(ours: Any, theirs: Any, original: bytes, changed: bytes) -> None:
         inside = {"content_type", "certificates", "crls", "recipient_info"}
         assert {name for name in found._fields if getattr(found, name) != getattr(untouched, name)} & inside
     elif isinstance(found, SignedData):  # versions over 127 are negative ones to the codec, and refused by both
-        assert found == expected._replace(
-            version=expected.version & 0xFF, signer_version=expected.signer_version & 0xFF
-        )
+        assert found == expected._replace(version=expected.version & 0xFF)
     else:
         assert found == expected
 
