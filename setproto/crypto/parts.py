@@ -21,6 +21,7 @@ ID_DATA: Final = x509.ObjectIdentifier("1.2.840.113549.1.7.1")
 SIGNED_DATA: Final = encode(ID_SIGNED_DATA)
 AUTH_ENVELOPED_DATA: Final = encode(ID_AUTH_ENVELOPED_DATA)
 DATA: Final = encode(ID_DATA)
+"""The same three in DER, as they stand in an object."""
 
 
 class SignedData(NamedTuple):

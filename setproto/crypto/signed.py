@@ -14,7 +14,8 @@ What is accepted: the same, and the two attributes that other software adds (sig
 smimeCapabilities).  An attribute that is not known here is refused: a receiver accepts only what it can name.
 
 The signed attributes of a signer and a content type are constant but for the digest, so they are built
-once per signer as a template; building them per signature would cost as much as the P-256 operation.
+once per signer as a template; building them per signature would cost as much as the P-256 operation.  What is received
+is taken apart by ``setproto.crypto.parts``, and compared with that template.
 """
 
 from __future__ import annotations
